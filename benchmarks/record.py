@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""What a run writes down, and the check that a results file holds exactly that."""
+
+from __future__ import annotations
+
+import json
+import os
+import types
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+RESULTS = Path(__file__).parent / "results"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of one call: median and inter-quartile range over `samples` samples."""
+
+    median_ms: float
+    iqr_ms: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case: ours, the peers and the floor, all from the same loop."""
+
+    id: str
+    bytes_in: int
+    bytes_out: int
+    error: float  # ours against the float64 definition, in units of the output (levels for integers)
+    ours: dict[str, Timing]  # fresh, out, out_one_thread, base (with --base)
+    floor: dict[str, Timing]  # read, write, write_fresh
+    peers: dict[str, Timing] = field(default_factory=dict)
+    peer_error: dict[str, float] = field(default_factory=dict)  # a peer against the same definition
+    left_out: dict[str, str] = field(default_factory=dict)  # peer -> why it was not timed
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes at the peak of one resize, beyond what the process held with its input and one warm call."""
+
+    id: str
+    bytes_in: int
+    bytes_out: int
+    extra: int  # peak - before - bytes_out
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and with what the figures were taken."""
+
+    name: str
+    cpu: str
+    cores: int
+    isa: str
+    os: str
+    python: str
+    threads: int
+    commit: str
+    huge_pages: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Results:
+    """One results file."""
+
+    machine: Machine
+    rows: list[Row] = field(default_factory=list)
+    sweep: list[Row] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
+    calls: dict[str, Timing] = field(default_factory=dict)
+    alternate: dict[str, Timing] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+        os.replace(temporary, path)
+
+
+def load(path: Path) -> Results:
+    """Read a results file.
+
+    Raises:
+        ValueError: a field is missing, unknown or of another type.
+    """
+    return _read(Results, json.loads(path.read_text()), path.name)
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    """`value` as `kind`: the dataclasses above, list[...], dict[str, ...], str, int, float."""
+    origin = get_origin(kind)
+    if origin is list and isinstance(value, list):
+        return [_read(get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {k: _read(get_args(kind)[1], v, f"{where}.{k}") for k, v in value.items()}
+    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        hints, names = get_type_hints(kind), {f.name for f in fields(kind)}
+        if names != set(value):
+            raise ValueError(f"{where}: fields {sorted(names ^ set(value))} are missing or unknown")
+        return kind(**{k: _read(hints[k], v, f"{where}.{k}") for k, v in value.items()})
+    accepts = (int, float) if kind is float else kind
+    if isinstance(kind, types.GenericAlias) or isinstance(value, bool) or not isinstance(value, accepts):
+        raise ValueError(f"{where}: {value!r} is not of type {kind}")
+    return value

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""One run: the chosen sections in order, each result printed as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from halfpixel.testing.cases import CASES, Case
+
+from . import alternate, calls, memory, rows, sweep
+from .base import BaseWorker, build
+from .check import WrongResult
+from .machine import describe
+from .record import RESULTS, Memory, Results, Row, Timing
+from .rows import Effort
+
+__all__ = ["RESULTS", "run"]
+
+_MEMORY_ROWS = ("cubic-float32-64mp", "cubic_aa-uint8-64mp")
+
+
+def run(
+    sections: Sequence[str],
+    wanted: Callable[[str], bool],
+    threads: int,
+    quick: bool,
+    base_ref: str | None,
+    name: str | None,
+) -> tuple[Results, list[str]]:
+    """The results, and the ids of the rows whose result was wrong (they carry no figures)."""
+    effort = Effort(threads, budget=0.05, least=2, most=3) if quick else Effort(threads)
+    table = [case.small() if quick else case for case in CASES if wanted(case.id)]
+    sizes = tuple(sweep.cases((1,) if quick else sweep.MEGAPIXELS))
+    results, failed = Results(describe(threads, name)), list[str]()
+    print(f"{results.machine.cpu}, {threads} threads, isa {results.machine.isa}, {results.machine.versions}\n")
+    base = BaseWorker(build(base_ref)) if base_ref else None
+    if "rows" in sections:
+        results.rows.extend(_rows(table, effort, base, failed))
+    if "sweep" in sections:
+        results.sweep.extend(_rows(sizes, effort, base, failed))
+    if base is not None:
+        base.close()
+    if "memory" in sections:
+        results.memory.extend(_memory(sizes, table, quick))
+    if "calls" in sections:
+        results.calls.update(_show(calls.run(effort)))
+    if "alternate" in sections:
+        results.alternate.update(_show(alternate.run(effort)))
+    return results, failed
+
+
+def _rows(table: Iterable[Case], effort: Effort, base: BaseWorker | None, failed: list[str]) -> Iterable[Row]:
+    for case in table:
+        try:
+            row = rows.run(case, effort, base)
+        except WrongResult as wrong:
+            print(f"{case.id}\n    WRONG: {wrong}", flush=True)
+            failed.append(case.id)
+            continue
+        print(_line(row), flush=True)
+        yield row
+
+
+def _line(row: Row) -> str:
+    def part(timings: dict[str, Timing]) -> str:
+        return "  ".join(f"{name} {t.median_ms:.3g}±{t.iqr_ms:.2g}" for name, t in timings.items())
+
+    out = [f"    left out: {name}: {why}" for name, why in row.left_out.items()]
+    return "\n".join([row.id, f"    ours {part(row.ours)} | {part(row.peers)} | floor {part(row.floor)} ms", *out])
+
+
+def _memory(sizes: Sequence[Case], table: Sequence[Case], quick: bool) -> Iterable[Memory]:
+    chosen = (
+        sizes if quick else [case for case in sizes if case.id in _MEMORY_ROWS] + [c for c in table if c.peers][:40:4]
+    )
+    for case in chosen:
+        found = memory.run(case)
+        share = found.extra / (found.bytes_in + found.bytes_out)
+        print(
+            f"memory {case.id}: {found.extra / 2**20:.2f} MiB beyond input and output, {share:.1%} of them", flush=True
+        )
+        yield found
+
+
+def _show(timings: dict[str, Timing]) -> dict[str, Timing]:
+    for name, timing in timings.items():
+        print(f"{name}: {timing.median_ms * 1e3:.1f} us ± {timing.iqr_ms * 1e3:.1f}", flush=True)
+    return timings

@@ -1,0 +1,1012 @@
+// SPDX-License-Identifier: MIT
+// Kernel 1, compiled once per instruction set (HP_ISA names the copy). See job.hh for the data and band.hh for the contract.
+//
+// A task is a strip of output lines by a tile of columns of one batch item. Its rows are made on demand: the last pass asks for
+// the rows its taps name, they ask for theirs, and each level keeps its latest rows in a small cache, so that every intermediate
+// row is computed once and read while it is still near. The arithmetic of an output element is fixed by the tap lists alone:
+// start from the bias (or -0, so that a single tap of weight 1 is exact), then one multiply-add per nonzero tap, ascending.
+#include "element.hh"
+
+#ifndef HP_ISA
+#error "HP_ISA must name this copy, for example -DHP_ISA=v3"
+#endif
+
+namespace hp {
+namespace {
+
+template <int N>
+struct LaneOf {
+  typedef float type;
+};
+template <>
+struct LaneOf<8> {
+  typedef double type;
+};
+
+template <int N>
+struct Raw {};  // an element of N bytes that is only copied
+
+template <class T>
+constexpr bool kRaw = false;
+template <int N>
+constexpr bool kRaw<Raw<N>> = true;
+template <class T>
+constexpr int kBytes = sizeof(T);
+template <int N>
+constexpr int kBytes<Raw<N>> = N;
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// ------------------------------------------------------------------------------------------------ finishing a pass
+
+struct NoPost {
+  template <class C>
+  static V<C> finish(V<C> v, const Post&) {
+    return v;
+  }
+};
+struct SomePost {
+  template <class C>
+  static V<C> finish(V<C> v, const Post& post) {
+    if constexpr (kSame<C, int32_t>) {
+      if (post.kind != Post::fixed) return v;
+      if (post.shift) v = (v + splat<C>(1 << (post.shift - 1))) >> post.shift;
+      V<C> low = splat<C>(C(post.low)), high = splat<C>(C(post.high));
+      v = v < low ? low : v;
+      return v > high ? high : v;
+    } else {
+      if (post.kind == Post::float32) return __builtin_convertvector(__builtin_convertvector(v, Vec<float, kLanes<C>>), V<C>);
+      if (post.kind != Post::round_away) return v;
+      v = rounded<C>(v, Rounding::half_away);
+      V<C> low = splat<C>(C(post.low)), high = splat<C>(C(post.high));
+      v = v < low ? low : v;
+      return v > high ? high : v;
+    }
+  }
+};
+
+template <class C>
+inline V<C> tap(V<C> weight, V<C> value, V<C> sum, const Post& post) {
+  if constexpr (kSame<C, int32_t>) {
+    if (post.pre | post.tap_shift) return sum + ((weight * (value >> post.pre)) >> post.tap_shift);
+  } else {
+    // A pass that is rounded to another library's type follows that library's arithmetic: two roundings a tap, not one.
+    if (post.kind != Post::none) return sum + apart(weight * value);
+  }
+  return madd<C>(weight, value, sum);
+}
+template <class C>
+inline C tap1(C weight, C value, C sum, const Post& post) {
+  if (post.kind != Post::none) return sum + apart(weight * value);
+  return madd1<C>(weight, value, sum);
+}
+
+// ------------------------------------------------------------------------------------------------ stores past the caches
+
+// A cache line must be stored either past the caches as a whole or not at all: mixing the two on one line costs more than both.
+// [begin, end) are the elements of the whole lines, a multiple of `step` elements; empty where there are too few or the
+// elements straddle lines.
+struct StreamRange {
+  int64_t begin, end;
+};
+inline StreamRange stream_range(const void* out, int64_t n, int64_t element, int64_t step) {
+  constexpr int64_t kLine = 64;
+  const int64_t misaligned = int64_t(uintptr_t(out) % kLine), head = (kLine - misaligned) % kLine;
+  const int64_t unit = step * element > kLine ? step : kLine / element;
+  if (head % element || n < head / element + 4 * unit) return {0, 0};
+  const int64_t begin = head / element, whole = kLine / element;
+  return {begin, begin + (n - begin) / whole * whole};
+}
+
+template <class T, class X>
+inline void store_lanes(T* out, X v, int64_t from, int64_t to) {
+#if defined(__AVX512F__)
+  const uint64_t keep = ((uint64_t(1) << (to - from)) - 1) << from;
+  if constexpr (sizeof v == 64 && sizeof(T) == 4) return _mm512_mask_storeu_epi32(out, __mmask16(keep), (__m512i)v);
+  if constexpr (sizeof v == 64 && sizeof(T) == 8) return _mm512_mask_storeu_epi64(out, __mmask8(keep), (__m512i)v);
+  if constexpr (sizeof v == 32 && sizeof(T) == 2) return _mm256_mask_storeu_epi16(out, __mmask16(keep), (__m256i)v);
+  if constexpr (sizeof v == 16 && sizeof(T) == 1) return _mm_mask_storeu_epi8(out, __mmask16(keep), (__m128i)v);
+#endif
+  __builtin_memcpy(out + from, reinterpret_cast<const char*>(&v) + from * int64_t(sizeof(T)), size_t(to - from) * sizeof(T));
+}
+
+// ------------------------------------------------------------------------------------------------ across lines
+
+// out[i][j] = bias[i] + sum_k weight[i][k] * rows[k][j] for N output lines that read the same rows. Rows of Tin widen as they are
+// read, results are stored as Tout.
+template <class C, class Tin, class Tout, int N = 1>
+struct Across {
+  const Tin* const* rows;
+  int taps;
+  const Post* post;
+  Rounding rounding;
+  const C* weight[N];
+  C bias[N];
+  Tout* out[N];
+
+  static constexpr int64_t L = kLanes<C>;
+
+  template <int U>
+  inline void sum(V<C> (&total)[N][U], int64_t j) const {
+    HP_UNROLL for (int i = 0; i < N; ++i)
+      HP_UNROLL for (int u = 0; u < U; ++u) total[i][u] = splat<C>(bias[i]);
+    for (int k = 0; k < taps; ++k) {
+      const Tin* p = rows[k] + j;
+      V<C> v[U];
+      HP_UNROLL for (int u = 0; u < U; ++u) v[u] = widen<Tin, C>(p + u * L);
+      HP_UNROLL for (int i = 0; i < N; ++i) {
+        V<C> w = splat<C>(weight[i][k]);
+        HP_UNROLL for (int u = 0; u < U; ++u) total[i][u] = tap<C>(w, v[u], total[i][u], *post);
+      }
+    }
+  }
+  inline auto stored(V<C> v) const { return narrow<Tout, C>(post->kind == Post::none ? v : SomePost::finish<C>(v, *post), rounding); }
+
+  template <int U, bool Stream>
+  inline void block(int64_t j) const {
+    V<C> total[N][U];
+    sum<U>(total, j);
+    HP_UNROLL for (int i = 0; i < N; ++i)
+      HP_UNROLL for (int u = 0; u < U; ++u) {
+        if constexpr (Stream) store_stream(out[i] + j + u * L, stored(total[i][u]));
+        else store_as(out[i] + j + u * L, stored(total[i][u]));
+      }
+  }
+  // Lanes [from, to) of the register at j: what lies beyond is computed but not stored.
+  inline void lanes(int64_t j, int64_t from, int64_t to) const {
+    V<C> total[N][1];
+    sum<1>(total, j);
+    HP_UNROLL for (int i = 0; i < N; ++i) store_lanes(out[i] + j, stored(total[i][0]), from, to);
+  }
+
+  inline void partial(int64_t count) const {  // fewer than a register: through buffers, nothing past the end is touched
+    HP_UNROLL for (int i = 0; i < N; ++i) {
+      V<C> total = splat<C>(bias[i]);
+      Tin buffer[L];
+      __builtin_memset(buffer, 0, sizeof buffer);
+      for (int k = 0; k < taps; ++k) {
+        __builtin_memcpy(buffer, rows[k], size_t(count) * sizeof(Tin));
+        total = tap<C>(splat<C>(weight[i][k]), widen<Tin, C>(buffer), total, *post);
+      }
+      store_lanes(out[i], stored(total), 0, count);
+    }
+  }
+
+  void run(int64_t n, bool stream) const {
+    constexpr int64_t U = N == 4 ? 2 : 4;
+    if (n < L) return partial(n);
+    int64_t j = 0;
+    if (stream) {
+      const StreamRange range = stream_range(out[0], n, sizeof(Tout), U * L);
+      for (; j + L <= range.begin; j += L) block<1, false>(j);
+      if (j < range.begin) lanes(j, 0, range.begin - j);
+      for (j = range.begin; j + U * L <= range.end; j += U * L) block<U, true>(j);
+      for (; j < range.end; j += L) block<1, true>(j);
+    }
+    for (; j + U * L <= n; j += U * L) block<U, false>(j);
+    for (; j + L <= n; j += L) block<1, false>(j);
+    if (j < n) lanes(n - L, L - (n - j), L);
+  }
+};
+
+// ------------------------------------------------------------------------------------------------ along the row
+
+// A few rows at once share the index and weight registers and give the multiply-adds room to overlap.
+template <class C>
+struct RowSet {
+  const C* from[kTogether];  // at input element 0, possibly outside memory that may be read
+  C* to[kTogether];          // at the first block asked for
+  int count;                 // 1 or kTogether
+};
+
+// G taps share what was loaded for the first of them: their lanes lie inside the same registers.
+template <class C, int R, int K, int G, bool Masked, int M>
+void along_blocks(const FlatTable& table, const Run& run, int64_t begin, int64_t end, const RowSet<C>& rows, int64_t skip, const Post& post) {
+  constexpr int L = kLanes<C>;
+  const int taps = K ? K : run.taps;
+  const int64_t stride = table.stride;
+  for (int64_t b = begin; b < end; ++b) {
+    const uint8_t* pattern = table.patterns + table.pattern[b] * table.pattern_bytes;
+    const auto index = load_as<V<int64_t>>(pattern);
+    const int32_t* lane = reinterpret_cast<const int32_t*>(pattern + kRegister);
+    const C* weight = reinterpret_cast<const C*>(pattern + kRegister + L * sizeof(int32_t));
+    const int64_t base = table.base[b];
+    V<C> sum[M];
+    HP_UNROLL for (int m = 0; m < M; ++m) sum[m] = table.bias ? load_as<V<C>>(static_cast<const C*>(table.bias) + b * L) : splat<C>(C(-0.0));
+    auto add = [&](int k, int64_t from, V<int64_t> at) {
+      V<C> w = load_as<V<C>>(weight + k * L);
+      HP_UNROLL for (int m = 0; m < M; ++m) {
+        V<C> next = tap<C>(w, pick<C, R>(rows.from[m] + base + from, at, lane), sum[m], post);
+        if constexpr (Masked) sum[m] = w != 0 ? next : sum[m];
+        else sum[m] = next;
+      }
+    };
+    if constexpr (K > 0) {
+      HP_UNROLL for (int k = 0; k < K; ++k) add(k, (k - k % G) * stride, k % G ? moved<C>(index, (k % G) * stride) : index);
+    } else {
+      int k = 0;
+      if constexpr (G == 2) {
+        const auto next = moved<C>(index, stride);
+        for (; k + 2 <= taps; k += 2) add(k, k * stride, index), add(k + 1, k * stride, next);
+      }
+      for (; k < taps; ++k) add(k, k * stride, index);
+    }
+    HP_UNROLL for (int m = 0; m < M; ++m) store_as(rows.to[m] + skip + (b - begin) * L, post.kind == Post::none ? sum[m] : SomePost::finish<C>(sum[m], post));
+  }
+}
+
+template <class C, int R, bool Masked, int M>
+inline void along_taps(const FlatTable& table, const Run& run, int64_t begin, int64_t end, const RowSet<C>& rows, int64_t skip, const Post& post) {
+  if constexpr (R != kReachAny && kSame<C, float>) {
+    if constexpr (R != kReach4) {
+      if (run.taps == 2 && run.sharing >= 2) return along_blocks<C, R, 2, 2, Masked, M>(table, run, begin, end, rows, skip, post);
+      if (run.taps == 4 && run.sharing >= 4) return along_blocks<C, R, 4, 4, Masked, M>(table, run, begin, end, rows, skip, post);
+      if (run.taps == 4 && run.sharing >= 2) return along_blocks<C, R, 4, 2, Masked, M>(table, run, begin, end, rows, skip, post);
+    }
+    if (run.sharing >= 2) return along_blocks<C, R, 0, 2, Masked, M>(table, run, begin, end, rows, skip, post);
+  }
+  return along_blocks<C, R, 0, 1, Masked, M>(table, run, begin, end, rows, skip, post);
+}
+
+template <class C, int M>
+inline void along_run(const FlatTable& table, const Run& run, int64_t begin, int64_t end, const RowSet<C>& rows, int64_t skip, const Post& post) {
+  const bool masked = run.masked;
+  auto go = [&]<int R>() {
+    masked ? along_taps<C, R, true, M>(table, run, begin, end, rows, skip, post) : along_taps<C, R, false, M>(table, run, begin, end, rows, skip, post);
+  };
+  if constexpr (kPermutes) {
+    if (run.reach == kReach1) return go.template operator()<kReach1>();
+    if (run.reach == kReach2) return go.template operator()<kReach2>();
+    if (run.reach == kReach4) return go.template operator()<kReach4>();
+  }
+  go.template operator()<kReachAny>();
+}
+
+template <class C>
+void along_listed(const TapList& taps, int stride, int64_t begin, int64_t end, const C* row, C* out, const Post& post) {
+  constexpr int L = kLanes<C>;
+  for (int64_t j = begin * L; j < end * L; ++j) {
+    int64_t o = j / stride, c = j % stride;
+    C sum = C(-0.0);
+    if (o < taps.n_out) {
+      if (taps.bias) sum = static_cast<const C*>(taps.bias)[o];
+      for (int64_t k = taps.first[o]; k < taps.first[o + 1]; ++k) {
+        C w = static_cast<const C*>(taps.weight)[k], v = row[taps.index[k] * stride + c];
+        if constexpr (kSame<C, int32_t>) sum += (w * (v >> post.pre)) >> post.tap_shift;
+        else sum = tap1<C>(w, v, sum, post);
+      }
+    }
+    out[j - begin * L] = (post.kind == Post::none ? splat<C>(sum) : SomePost::finish<C>(splat<C>(sum), post))[0];
+  }
+}
+
+// Blocks [begin, end) of the rows' outputs, in whole registers; only what the blocks' windows name is read.
+template <class C>
+void along(const Job& job, const Stage& stage, int64_t begin, int64_t end, const RowSet<C>& rows) {
+  constexpr int L = kLanes<C>;
+  const FlatTable& table = job.flat;
+  for (int64_t r = 0; r < table.run_count; ++r) {
+    const Run& run = table.runs[r];
+    const int64_t b = larger(run.begin, begin), e = smaller(run.end, end), skip = (b - begin) * L;
+    if (b >= e) continue;
+    if (run.listed) {
+      for (int m = 0; m < rows.count; ++m) along_listed<C>(stage.taps, table.stride, b, e, rows.from[m], rows.to[m] + skip, stage.post);
+    } else if (rows.count == kTogether) {
+      along_run<C, kTogether>(table, run, b, e, rows, skip, stage.post);
+    } else {
+      along_run<C, 1>(table, run, b, e, rows, skip, stage.post);
+    }
+  }
+}
+
+// Pixels [begin, end), each a short vector of its channels; four lanes are read and written whatever the number of channels is,
+// so rows have room for them and pixels are written in order. Row pointers as in RowSet, `to` at pixel `begin`.
+template <class C, int M>
+void along_pixels(const TapList& taps, int64_t channels, int64_t begin, int64_t end, const RowSet<C>& rows) {
+  for (int64_t o = begin; o < end; ++o) {
+    const int64_t first = taps.first[o], last = taps.first[o + 1];
+    const C bias = taps.bias ? static_cast<const C*>(taps.bias)[o] : C(-0.0);
+    const C* weight = static_cast<const C*>(taps.weight);
+    if (channels == 1) {
+      C sum[M];
+      HP_UNROLL for (int m = 0; m < M; ++m) sum[m] = bias;
+      for (int64_t k = first; k < last; ++k)
+        HP_UNROLL for (int m = 0; m < M; ++m) sum[m] = madd1<C>(weight[k], rows.from[m][taps.index[k]], sum[m]);
+      HP_UNROLL for (int m = 0; m < M; ++m) rows.to[m][o - begin] = sum[m];
+    } else {
+      typedef Vec<C, 4> P;
+      P sum[M];
+      HP_UNROLL for (int m = 0; m < M; ++m) sum[m] = bias - P{};
+      for (int64_t k = first; k < last; ++k) {
+        const P w = weight[k] - P{};
+        HP_UNROLL for (int m = 0; m < M; ++m) sum[m] = madd4<C>(w, load_as<P>(rows.from[m] + taps.index[k] * channels), sum[m]);
+      }
+      HP_UNROLL for (int m = 0; m < M; ++m) store_as(rows.to[m] + (o - begin) * channels, sum[m]);
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ rows in and out
+
+template <class T, class C>
+void widen_row(const T* x, int64_t n, C* out) {
+  constexpr int L = kLanes<C>;
+  int64_t j = 0;
+  for (; j + L <= n; j += L) store_as(out + j, widen<T, C>(x + j));
+  if (j < n) {
+    T buffer[L];
+    __builtin_memset(buffer, 0, sizeof buffer);
+    __builtin_memcpy(buffer, x + j, size_t(n - j) * sizeof(T));
+    auto v = widen<T, C>(buffer);
+    __builtin_memcpy(out + j, &v, size_t(n - j) * sizeof(C));
+  }
+}
+
+template <class T, class C>
+void store_row(const C* row, int64_t n, T* out, Rounding rounding, bool stream) {
+  constexpr int64_t L = kLanes<C>;
+  auto at = [&](int64_t j) { return narrow<T, C>(load_as<V<C>>(row + j), rounding); };
+  int64_t j = 0;
+  if (stream) {
+    const StreamRange range = stream_range(out, n, sizeof(T), L);
+    for (; j + L <= range.begin; j += L) store_as(out + j, at(j));
+    if (j < range.begin) store_lanes(out + j, at(j), 0, range.begin - j);
+    for (j = range.begin; j < range.end; j += L) store_stream(out + j, at(j));
+  }
+  for (; j + L <= n; j += L) store_as(out + j, at(j));
+  if (j == n) return;
+  if (n >= L) return store_lanes(out + n - L, at(n - L), L - (n - j), L);
+  C buffer[L];
+  __builtin_memset(buffer, 0, sizeof buffer);
+  __builtin_memcpy(buffer, row, size_t(n) * sizeof(C));
+  store_lanes(out, narrow<T, C>(load_as<V<C>>(buffer), rounding), 0, n);
+}
+
+void stream_bytes(const char* from, char* to, int64_t n, bool stream) {
+  typedef Vec<uint8_t, kRegister> B;
+  if (!stream) {
+    __builtin_memcpy(to, from, size_t(n));
+    return;
+  }
+  const StreamRange range = stream_range(to, n, 1, kRegister);
+  __builtin_memcpy(to, from, size_t(range.begin));
+  for (int64_t j = range.begin; j < range.end; j += kRegister) store_stream(to + j, load_as<B>(from + j));
+  __builtin_memcpy(to + range.end, from + range.end, size_t(n - range.end));
+}
+
+template <int N>
+void copy_element(const char* from, char* to) {
+  __builtin_memcpy(to, from, N);
+}
+
+// ------------------------------------------------------------------------------------------------ rows on demand
+
+template <class C, class T>
+struct Rows {
+  const Job& job;
+  const Tile& tile;
+  char* arena;
+  const char* x;  // at the batch item
+  int64_t at[kMaxLines];
+  int group = -1;                // the line axis along which output lines are made together: the last pass's, or the innermost
+  int64_t asked = -1;            // the furthest row along the innermost line axis whose successor was prefetched
+  int64_t last_read[kMaxLines];  // along each line axis, the last input line that this task needs
+  static constexpr bool raw = kRaw<T>;
+  static constexpr int kSize = kBytes<T>;      // of a stored element
+  static constexpr int kWide = raw ? kSize : kBytes<C>;  // of a row element
+
+  void reset() {
+    for (int s = 0; s <= job.stage_count; ++s) {
+      int64_t* tag = reinterpret_cast<int64_t*>(arena + job.level[s].tag_offset);
+      for (int64_t i = 0; i < job.level[s].slots; ++i) tag[i] = -1;
+    }
+  }
+
+  // The slot of the current coordinates at level s; fresh tells that it must be filled.
+  char* slot(int s, bool& fresh) {
+    const Level& level = job.level[s];
+    int64_t which = 0, name = 0;
+    for (int a = 0; a < job.line_count; ++a) {
+      which += (at[a] & level.mask[a]) << level.shift[a];
+      name += at[a] * level.tag_step[a];
+    }
+    int64_t* tag = reinterpret_cast<int64_t*>(arena + level.tag_offset) + which;
+    fresh = *tag != name;
+    *tag = name;
+    return arena + level.offset + which * level.row_bytes;
+  }
+
+  const char* source() const {
+    const char* p = x;
+    for (int a = 0; a < job.line_count; ++a) {
+      int64_t i = at[a] < job.n_in[a] ? at[a] : at[a] - job.n_in[a];  // periodic taps run past the end
+      p += i * job.x_line[a] * kSize;
+    }
+    return p;
+  }
+
+  // Rows are short against the distance at which memory answers, and each begins a new stream: ask for a later one by hand.
+  const char* source_ahead() {
+    const char* p = source();
+    if (job.line_count == 0) return p;
+    const int inner = job.line_count - 1;
+    if (at[inner] <= asked) return p;
+    asked = at[inner];
+    if (at[inner] + job.ahead > last_read[inner] + job.ahead / 2) return p;
+    const char* q = p + job.ahead * job.x_line[inner] * kSize;
+    const int64_t bytes = smaller((high(0) - low(0)) * kSize, 8192);
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(q + low(0) * kSize + i);
+    return p;
+  }
+
+  bool before_pivot(int s) const { return job.pivot >= 0 && s <= job.pivot; }
+  int64_t low(int s) const { return before_pivot(s) ? tile.in_low : tile.out_low; }
+  int64_t high(int s) const { return before_pivot(s) ? tile.in_high : tile.out_high; }
+
+  // Elements [low, high) of the row at the current coordinates, out of level s.
+  const char* row(int s) {
+    if (s == 0) return source_row();
+    const Stage& stage = job.stage[s - 1];
+    if (stage.line >= 0 && stage.selects) {
+      int64_t keep = at[stage.line];
+      at[stage.line] = stage.taps.index[stage.taps.first[keep]];
+      const char* p = row(s - 1);
+      at[stage.line] = keep;
+      return p;
+    }
+    bool fresh;
+    char* to = slot(s, fresh);
+    if (!fresh) return to;
+    C* const line = reinterpret_cast<C*>(to);
+    if (stage.line >= 0) make_lines(s, &line, 1);
+    else make_ahead(s, job.stage[s].line);
+    return to;
+  }
+
+  // The pivot's rows for the current coordinate along `line` and the next few, up to the last that this task reads: a row that
+  // is read right after it was written stalls the processor, a few rows later it does not.
+  void make_ahead(int s, int line) {
+    const int64_t here = at[line];
+    const int count = here + kTogether - 1 <= last_read[line] ? kTogether : 1;
+    const char* from[kTogether];
+    char* to[kTogether];
+    rows_together(s - 1, line, from, count);
+    for (int m = 0; m < count; ++m) {
+      at[line] = here + m;
+      bool fresh;
+      to[m] = slot(s, fresh);
+    }
+    at[line] = here;
+    pivot_rows(s, from, to, count);
+  }
+
+  void pivot_rows(int s, const char* const* from, char* const* to, int count) {
+    if constexpr (raw) {
+      for (int m = 0; m < count; ++m) {
+        if (job.copy_by_lanes) copy_lanes(to[m], from[m]);
+        else gather(to[m], from[m]);
+      }
+    } else {
+      const Stage& stage = job.stage[s - 1];
+      if (job.mode == RowMode::flat) {
+        RowSet<C> rows;
+        rows.count = count;
+        for (int m = 0; m < count; ++m) rows.from[m] = reinterpret_cast<const C*>(from[m]) - tile.in_low, rows.to[m] = reinterpret_cast<C*>(to[m]);
+        return along<C>(job, stage, tile.begin, tile.end, rows);
+      }
+      if constexpr (!kSame<C, int32_t>) {
+        if (job.mode == RowMode::pixels) {
+          RowSet<C> rows;
+          for (int m = 0; m < count; ++m) rows.from[m] = reinterpret_cast<const C*>(from[m]) - tile.in_low, rows.to[m] = reinterpret_cast<C*>(to[m]);
+          return pixels_together(stage, tile.begin, tile.end, rows, count);
+        }
+      }
+      for (int m = 0; m < count; ++m)
+        along_channels<C>(stage, reinterpret_cast<const C*>(from[m]), tile.in_low, tile.begin, tile.end, reinterpret_cast<C*>(to[m]), false, Rounding::half_up);
+    }
+  }
+
+  const char* source_row() {
+    const int64_t lo = low(0), hi = high(0);
+    const int64_t limit = job.row_in;
+    if constexpr (raw || kSame<C, T>) {
+      if (job.x_contiguous && job.direct) return source_ahead() + lo * kSize;
+    }
+    bool fresh;
+    char* to = slot(0, fresh);
+    if (!fresh) return to;
+    const char* from = source();
+    const int64_t end = smaller(hi, limit);
+    if (job.x_contiguous) {
+      if constexpr (raw) __builtin_memcpy(to, from + lo * kSize, size_t(end - lo) * kSize);
+      else widen_row<T, C>(reinterpret_cast<const T*>(from) + lo, end - lo, reinterpret_cast<C*>(to));
+      return to;
+    }
+    const int64_t channels = job.channels;
+    int64_t pixel = lo / channels, c = lo % channels;
+    constexpr int kChunk = 256;
+    alignas(64) char chunk[kChunk * (kSize < 16 ? kSize : 16)];
+    for (int64_t j = lo; j < end;) {
+      int64_t n = smaller(kChunk, end - j);
+      for (int64_t i = 0; i < n; ++i) {
+        copy_element<kSize>(from + (pixel * job.x_pixel + c * job.x_channel) * kSize, chunk + i * kSize);
+        if (++c == channels) c = 0, ++pixel;
+      }
+      if constexpr (raw) __builtin_memcpy(to + (j - lo) * kSize, chunk, size_t(n) * kSize);
+      else widen_row<T, C>(reinterpret_cast<const T*>(chunk), n, reinterpret_cast<C*>(to) + (j - lo));
+      j += n;
+    }
+    return to;
+  }
+
+  // The passed-in lines at coordinates at[line], at[line] + 1, ... The rows that several of them read are looked up once, and
+  // lines that read the very same rows (an enlargement has many) are made together.
+  template <class Tin, class Tout>
+  void across(int s, Tout* const* outs, int count, int64_t lo, int64_t hi, bool stream, Rounding rounding) {
+    const Stage& stage = job.stage[s - 1];
+    const TapList& taps = stage.taps;
+    const int line = stage.line;
+    const int64_t here = at[line];
+    const Tin* ring[kFewRows];
+    int64_t first_index = INT64_MAX, last_index = -1;
+    if (count > 1) {
+      for (int64_t i = taps.first[here]; i < taps.first[here + count]; ++i) {
+        first_index = smaller(first_index, taps.index[i]);
+        last_index = larger(last_index, taps.index[i]);
+      }
+      if (last_index - first_index >= kFewRows) {
+        for (int m = 0; m < count; ++m) {
+          at[line] = here + m;
+          across<Tin, Tout>(s, outs + m, 1, lo, hi, stream, rounding);
+        }
+        at[line] = here;
+        return;
+      }
+      for (int i = 0; i <= int(last_index - first_index); ++i) ring[i] = nullptr;
+    }
+    auto fetch = [&](int64_t index) {
+      at[line] = index;
+      if constexpr (kSame<Tin, C>) return reinterpret_cast<const Tin*>(row(s - 1));
+      else return reinterpret_cast<const Tin*>(source_ahead()) + lo;
+    };
+    const Tin* stack[kFewRows];
+    for (int m = 0; m < count;) {
+      const int64_t first = taps.first[here + m];
+      const int n = int(taps.first[here + m + 1] - first);
+      int alike = 1;
+      while (alike < 4 && m + alike < count && same_rows(taps, here + m, here + m + alike) &&
+             (!stream || (outs[m + alike] - outs[m]) * int64_t(sizeof(Tout)) % 64 == 0))
+        ++alike;
+      if (alike == 3) alike = 2;
+      if constexpr (!kSame<C, float>) alike = 1;  // the rarer types are not worth three copies of the kernel
+      const Tin** rows = n <= kFewRows ? stack : reinterpret_cast<const Tin**>(arena + stage.pointers);
+      for (int k = 0; k < n; ++k) {
+        const int64_t index = taps.index[first + k];
+        if (count == 1) {
+          rows[k] = fetch(index);
+        } else {
+          const Tin*& known = ring[index - first_index];
+          if (!known) known = fetch(index);
+          rows[k] = known;
+        }
+      }
+      at[line] = here;
+      if constexpr (kSame<C, float>) {
+        if (alike == 4) combine<4>(stage, rows, n, here + m, outs + m, hi - lo, stream, rounding);
+        if (alike == 2) combine<2>(stage, rows, n, here + m, outs + m, hi - lo, stream, rounding);
+      }
+      if (alike == 1) combine<1>(stage, rows, n, here + m, outs + m, hi - lo, stream, rounding);
+      m += alike;
+    }
+    at[line] = here;
+  }
+
+  // How many output lines from `here` on to make together: a few, but lines that read the same rows should not be parted.
+  int together(int64_t here) const {
+    const Stage& last = job.stage[job.stage_count - 1];
+    if (last.line < 0 || here + kTogether >= last.taps.n_out || !same_rows(last.taps, here + kTogether - 1, here + kTogether)) return kTogether;
+    int count = kTogether - 1;
+    while (count > 0 && same_rows(last.taps, here + count - 1, here + count)) --count;
+    return count ? count : kTogether;
+  }
+
+  static bool same_rows(const TapList& taps, int64_t a, int64_t b) {
+    const int64_t n = taps.first[a + 1] - taps.first[a];
+    if (taps.first[b + 1] - taps.first[b] != n) return false;
+    for (int64_t k = 0; k < n; ++k)
+      if (taps.index[taps.first[a] + k] != taps.index[taps.first[b] + k]) return false;
+    return true;
+  }
+
+  template <int N, class Tin, class Tout>
+  void combine(const Stage& stage, const Tin* const* rows, int taps, int64_t o, Tout* const* outs, int64_t n, bool stream, Rounding rounding) {
+    Across<C, Tin, Tout, N> pass;
+    pass.rows = rows;
+    pass.taps = taps;
+    pass.post = &stage.post;
+    pass.rounding = rounding;
+    for (int i = 0; i < N; ++i) {
+      pass.weight[i] = static_cast<const C*>(stage.taps.weight) + stage.taps.first[o + i];
+      pass.bias[i] = stage.taps.bias ? static_cast<const C*>(stage.taps.bias)[o + i] : C(-0.0);
+      pass.out[i] = outs[i];
+    }
+    pass.run(n, stream);
+  }
+
+  // Pixels [begin, end) with many channels each: every pixel is a short line of its own.
+  template <class Tout>
+  void along_channels(const Stage& stage, const C* row, int64_t row_low, int64_t begin, int64_t end, Tout* to, bool stream, Rounding rounding) {
+    const TapList& taps = stage.taps;
+    const int64_t channels = job.channels;
+    const C* stack[kFewRows];
+    const C** rows = taps.longest <= kFewRows ? stack : reinterpret_cast<const C**>(arena + stage.pointers);
+    for (int64_t o = begin; o < end; ++o) {
+      const int64_t first = taps.first[o];
+      const int count = int(taps.first[o + 1] - first);
+      for (int k = 0; k < count; ++k) rows[k] = row + (taps.index[first + k] * channels - row_low);
+      Tout* out = to + (o - begin) * channels;
+      combine<1>(stage, rows, count, o, &out, channels, stream, rounding);
+    }
+  }
+
+  void pixels_together(const Stage& stage, int64_t begin, int64_t end, const RowSet<C>& rows, int count) {
+    if (count == kTogether) return along_pixels<C, kTogether>(stage.taps, job.channels, begin, end, rows);
+    RowSet<C> one;
+    for (int m = 0; m < count; ++m) {
+      one.from[0] = rows.from[m];
+      one.to[0] = rows.to[m];
+      along_pixels<C, 1>(stage.taps, job.channels, begin, end, one);
+    }
+  }
+
+  void make_lines(int s, C* const* to, int count) {
+    if constexpr (!raw) {
+      if constexpr (!kSame<C, T>) {
+        if (s == 1 && job.widen_in_pass) return across<T, C>(s, to, count, low(s), high(s), false, Rounding::half_up);
+      }
+      across<C, C>(s, to, count, low(s), high(s), false, Rounding::half_up);
+    }
+  }
+
+  // Rows of level s at the current coordinate along `line` and the next ones, made together where they are lines of that axis.
+  void rows_together(int s, int line, const char** out, int count) {
+    const int64_t here = at[line];
+    if (s > 0 && count > 1 && line >= 0 && job.stage[s - 1].line == line && !job.stage[s - 1].selects) {
+      C* to[kTogether];
+      bool any = false, fresh;
+      for (int m = 0; m < count; ++m) {
+        at[line] = here + m;
+        to[m] = reinterpret_cast<C*>(slot(s, fresh));
+        out[m] = reinterpret_cast<const char*>(to[m]);
+        any = any || fresh;
+      }
+      at[line] = here;
+      if (any) make_lines(s, to, count);
+      return;
+    }
+    for (int m = 0; m < count; ++m) {
+      at[line] = here + m;
+      out[m] = row(s);
+    }
+    at[line] = here;
+  }
+
+  // Elements as wide as a lane: the tables of the arithmetic kernel, without its arithmetic. Permutes keep every bit.
+  void copy_lanes(char* to, const char* from) {
+    if constexpr (kPermutes && (kSize == 4 || (kSize == 8 && kRegister == 64))) {
+      typedef typename LaneOf<kSize>::type W;
+      for (int64_t r = 0; r < job.flat.run_count; ++r) {
+        const Run& run = job.flat.runs[r];
+        const int64_t b = larger(run.begin, tile.begin), e = smaller(run.end, tile.end);
+        W* out = reinterpret_cast<W*>(to) + (b - tile.begin) * kLanes<W>;
+        const W* in = reinterpret_cast<const W*>(from) - tile.in_low;
+        if (run.reach == kReach1) copy_blocks<W, kReach1>(b, e, in, out);
+        else if (run.reach == kReach2) copy_blocks<W, kReach2>(b, e, in, out);
+        else if (run.reach == kReach4) copy_blocks<W, kReach4>(b, e, in, out);
+        else copy_blocks<W, kReachAny>(b, e, in, out);
+      }
+    }
+  }
+
+  template <class W, int R>
+  void copy_blocks(int64_t begin, int64_t end, const W* in, W* out) {
+    const FlatTable& table = job.flat;
+    for (int64_t b = begin; b < end; ++b, out += kLanes<W>) {
+      const uint8_t* pattern = table.patterns + table.pattern[b] * table.pattern_bytes;
+      store_as(out, pick<W, R>(in + table.base[b], load_as<V<int64_t>>(pattern), reinterpret_cast<const int32_t*>(pattern + kRegister)));
+    }
+  }
+
+  template <int P>
+  void gather_pixels(char* to, const char* from) {
+    const char* origin = from - tile.in_low * kSize;
+    constexpr int kWord = P == 3 ? 4 : P == 6 ? 8 : P;  // one move; what it writes too far the next pixel overwrites
+    const int64_t last = job.row_in / job.channels - 1;
+    for (int64_t o = tile.begin; o < tile.end; ++o) {
+      const char* pixel = origin + job.copy.source[o] * P;
+      if (kWord == P || (o + 1 < tile.end && job.copy.source[o] < last)) copy_element<kWord>(pixel, to + (o - tile.begin) * P);
+      else copy_element<P>(pixel, to + (o - tile.begin) * P);
+    }
+  }
+
+  void gather(char* to, const char* from) {  // raw: the pivot as an index map; blocks are 16 output bytes
+    const CopyTable& table = job.copy;
+    const int64_t pixel = job.channels * kSize;
+    if (job.mode == RowMode::pixels) {
+      switch (pixel) {
+        case 1: return gather_pixels<1>(to, from);
+        case 2: return gather_pixels<2>(to, from);
+        case 3: return gather_pixels<3>(to, from);
+        case 4: return gather_pixels<4>(to, from);
+        case 6: return gather_pixels<6>(to, from);
+        case 8: return gather_pixels<8>(to, from);
+      }
+    }
+    if (job.mode != RowMode::flat) {
+      for (int64_t o = tile.begin; o < tile.end; ++o)
+        __builtin_memcpy(to + (o - tile.begin) * pixel, from + table.source[o] * pixel - tile.in_low * kSize, size_t(pixel));
+      return;
+    }
+    typedef Vec<uint8_t, 16> B;
+    const char* origin = from - tile.in_low * kSize;
+    for (int64_t b = tile.begin; b < tile.end; ++b) {
+      char* out = to + (b - tile.begin) * 16;
+      if (table.base[b] >= 0) {
+        store_as(out, __builtin_shuffle(load_as<B>(origin + table.base[b]), load_as<B>(table.lane + b * 16)));
+        continue;
+      }
+      // The window is longer than 16 bytes: element by element, those that reach into a neighbouring block whole (rows have room).
+      const int64_t first = b * 16 / kSize, last = smaller(((b + 1) * 16 + kSize - 1) / kSize, job.row_out);
+      int64_t o = first / job.channels, c = first % job.channels;
+      for (int64_t j = first; j < last; ++j) {
+        copy_element<kSize>(origin + (table.source[o] * job.channels + c) * kSize, out + j * kSize - b * 16);
+        if (++c == job.channels) c = 0, ++o;
+      }
+    }
+  }
+
+  // The last pass, into the output lines at outs[0..count), which follow each other along the group's axis.
+  void finish(char* const* outs, int count) {
+    const int s = job.stage_count;
+    const Stage& stage = job.stage[s - 1];
+    if (stage.line >= 0) return finish_lines(s, outs, count);
+    const char* from[kTogether];
+    if (job.line_count) rows_together(s - 1, job.line_count - 1, from, count);
+    else from[0] = row(s - 1);
+    const bool to_buffer = raw || !job.out_contiguous || job.mode == RowMode::channels;
+    if (!to_buffer && job.mode == RowMode::pixels) return finish_pixels(stage, from, outs, count);
+    if (!to_buffer) return finish_blocks(stage, from, outs, count);
+    char* buffer = arena + job.row_buffer;
+    for (int m = 0; m < count; ++m) {
+      if constexpr (!raw) {
+        if (job.mode == RowMode::channels && job.out_contiguous) {
+          along_channels<T>(stage, reinterpret_cast<const C*>(from[m]), tile.in_low, tile.begin, tile.end, reinterpret_cast<T*>(outs[m]) + tile.out_low,
+                            job.stream && job.channels >= 256, job.rounding);
+          continue;
+        }
+      }
+      pivot_rows(s, from + m, &buffer, 1);
+      store_line(buffer, outs[m]);
+    }
+  }
+
+  void finish_lines(int s, char* const* outs, int count) {
+    const int64_t here = at[group];
+    if constexpr (!raw) {
+      T* to[kTogether];
+      for (int m = 0; m < count; ++m) to[m] = reinterpret_cast<T*>(outs[m]) + tile.out_low;
+      const int together = job.out_contiguous ? count : 1;
+      for (int m = 0; m < count; m += together) {
+        at[group] = here + m;
+        if (!job.out_contiguous) {
+          C* const buffer = reinterpret_cast<C*>(arena + job.row_buffer);
+          make_lines(s, &buffer, 1);
+          store_line(arena + job.row_buffer, outs[m]);
+          continue;
+        }
+        if constexpr (!kSame<C, T>) {
+          if (s == 1 && job.widen_in_pass) {
+            across<T, T>(s, to + m, together, tile.out_low, tile.out_high, job.stream, job.rounding);
+            continue;
+          }
+        }
+        across<C, T>(s, to + m, together, tile.out_low, tile.out_high, job.stream, job.rounding);
+      }
+    } else {
+      for (int m = 0; m < count; ++m) {
+        at[group] = here + m;
+        store_line(row(s), outs[m]);
+      }
+    }
+    at[group] = here;
+  }
+
+  void finish_blocks(const Stage& stage, const char* const* from, char* const* outs, int count) {
+    if constexpr (!raw) {
+      constexpr int64_t L = kLanes<C>, kStep = 64;
+      C* buffer = reinterpret_cast<C*>(arena + job.row_buffer);
+      RowSet<C> rows;
+      rows.count = count;
+      for (int m = 0; m < count; ++m) rows.from[m] = reinterpret_cast<const C*>(from[m]) - tile.in_low;
+      for (int64_t b = tile.begin; b < tile.end; b += kStep) {
+        const int64_t e = smaller(b + kStep, tile.end), lo = b * L, hi = smaller(e * L, tile.out_high);
+        const bool in_place = kSame<C, T> && !job.stream && hi == e * L;
+        for (int m = 0; m < count; ++m) rows.to[m] = in_place ? reinterpret_cast<C*>(outs[m]) + lo : buffer + m * kStep * L;
+        along<C>(job, stage, b, e, rows);
+        if (in_place) continue;
+        for (int m = 0; m < count; ++m) store_row<T, C>(rows.to[m], hi - lo, reinterpret_cast<T*>(outs[m]) + lo, job.rounding, job.stream);
+      }
+    }
+  }
+
+  void finish_pixels(const Stage& stage, const char* const* from, char* const* outs, int count) {
+    if constexpr (!raw && !kSame<C, int32_t>) {
+      constexpr int64_t kStep = kPixelChunk;
+      C* buffer = reinterpret_cast<C*>(arena + job.row_buffer);
+      RowSet<C> rows;
+      for (int m = 0; m < count; ++m) rows.from[m] = reinterpret_cast<const C*>(from[m]) - tile.in_low, rows.to[m] = buffer + m * (kStep * job.channels + 4);
+      for (int64_t o = tile.begin; o < tile.end; o += kStep) {
+        const int64_t e = smaller(o + kStep, tile.end);
+        pixels_together(stage, o, e, rows, count);
+        for (int m = 0; m < count; ++m)
+          store_row<T, C>(rows.to[m], (e - o) * job.channels, reinterpret_cast<T*>(outs[m]) + o * job.channels, job.rounding, job.stream);
+      }
+    }
+  }
+
+  void store_line(const char* from, char* out) {
+    const int64_t n = tile.out_high - tile.out_low;
+    if (job.out_contiguous) {
+      if constexpr (raw) return stream_bytes(from, out + tile.out_low * kSize, n * kSize, job.stream);
+      else return store_row<T, C>(reinterpret_cast<const C*>(from), n, reinterpret_cast<T*>(out) + tile.out_low, job.rounding, job.stream);
+    }
+    if constexpr (raw) {
+      scatter(from, out, n);
+    } else {
+      constexpr int kChunk = 256;
+      T chunk[kChunk];
+      for (int64_t j = 0; j < n; j += kChunk) {
+        const int64_t count = smaller(kChunk, n - j);
+        store_row<T, C>(reinterpret_cast<const C*>(from) + j, count, chunk, job.rounding, false);
+        scatter(reinterpret_cast<const char*>(chunk), out, count, j);
+      }
+    }
+  }
+
+  void scatter(const char* from, char* out, int64_t n, int64_t skip = 0) {
+    int64_t pixel = (tile.out_low + skip) / job.channels, c = (tile.out_low + skip) % job.channels;
+    for (int64_t i = 0; i < n; ++i) {
+      copy_element<kSize>(from + i * kSize, out + (pixel * job.out_pixel + c * job.out_channel) * kSize);
+      if (++c == job.channels) c = 0, ++pixel;
+    }
+  }
+};
+
+template <class C, class T>
+void run_task(const Job& job, int64_t task, char* arena) {
+  constexpr int kSize = kBytes<T>;
+  const Tile& tile = job.tiles[task % job.tile_count];
+  task /= job.tile_count;
+  int64_t begin[kMaxLines], end[kMaxLines];
+  for (int a = job.line_count - 1; a >= 0; --a) {
+    begin[a] = (task % job.parts[a]) * job.extent[a];
+    end[a] = smaller(begin[a] + job.extent[a], job.n_out[a]);
+    task /= job.parts[a];
+  }
+  const int64_t first = task * job.group, last = smaller(first + job.group, job.batches);
+  for (int64_t item = first; item < last; ++item) {
+    int64_t rest = item, x_at = 0, out_at = 0;
+    for (int d = job.batch_count - 1; d >= 0; --d) {
+      int64_t i = rest % job.batch_size[d];
+      rest /= job.batch_size[d];
+      x_at += i * job.x_batch[d];
+      out_at += i * job.out_batch[d];
+    }
+    Rows<C, T> rows{job, tile, arena, job.x + x_at * kSize, {}, -1, -1, {}};
+    const int last_line = job.stage[job.stage_count - 1].line;
+    rows.group = last_line >= 0 ? last_line : job.line_count - 1;
+    rows.reset();
+    for (int a = 0; a < job.line_count; ++a) {
+      rows.at[a] = begin[a];
+      rows.last_read[a] = end[a] - 1;
+    }
+    for (int s = 0; s < job.stage_count; ++s) {
+      const int a = job.stage[s].line;
+      if (a < 0) continue;
+      const TapList& taps = job.stage[s].taps;
+      for (int64_t i = taps.first[begin[a]]; i < taps.first[end[a]]; ++i) rows.last_read[a] = i == taps.first[begin[a]] ? taps.index[i] : larger(rows.last_read[a], taps.index[i]);
+    }
+    const int inner = job.line_count - 1, group = rows.group;
+    for (;;) {
+      char* outs[kTogether];
+      outs[0] = job.out + out_at * kSize;
+      for (int a = 0; a <= inner; ++a) outs[0] += rows.at[a] * job.out_line[a] * kSize;
+      int count = 1;
+      if (inner >= 0 && rows.at[group] + kTogether <= end[group]) {
+        count = rows.together(rows.at[group]);
+        for (int m = 1; m < count; ++m) outs[m] = outs[0] + m * job.out_line[group] * kSize;
+      }
+      rows.finish(outs, count);
+      int a = inner;
+      for (; a >= 0; --a) {
+        rows.at[a] += a == group ? count : 1;
+        if (rows.at[a] < end[a]) break;
+        rows.at[a] = begin[a];
+      }
+      if (a < 0) break;
+    }
+  }
+}
+
+template <class C>
+void run_wide(const Job& job, int64_t task, char* arena) {
+  switch (job.type) {
+    case Type::f32: return run_task<C, float>(job, task, arena);
+    case Type::f64: return run_task<C, double>(job, task, arena);
+    case Type::f16: return run_task<C, Half>(job, task, arena);
+    case Type::bf16: return run_task<C, BFloat>(job, task, arena);
+    case Type::u8: return run_task<C, uint8_t>(job, task, arena);
+    case Type::i8: return run_task<C, int8_t>(job, task, arena);
+    case Type::u16: return run_task<C, uint16_t>(job, task, arena);
+    case Type::i16: return run_task<C, int16_t>(job, task, arena);
+    case Type::i32: return run_task<C, int32_t>(job, task, arena);
+    case Type::u32: return run_task<C, uint32_t>(job, task, arena);
+    case Type::i64: return run_task<C, int64_t>(job, task, arena);
+    case Type::u64: return run_task<C, uint64_t>(job, task, arena);
+    case Type::boolean: return run_task<C, Bool>(job, task, arena);
+  }
+}
+
+void run_natural32(const Job& job, int64_t task, char* arena) {
+  switch (job.type) {
+    case Type::f32: return run_task<float, float>(job, task, arena);
+    case Type::f16: return run_task<float, Half>(job, task, arena);
+    case Type::bf16: return run_task<float, BFloat>(job, task, arena);
+    case Type::u8: return run_task<float, uint8_t>(job, task, arena);
+    case Type::i8: return run_task<float, int8_t>(job, task, arena);
+    case Type::u16: return run_task<float, uint16_t>(job, task, arena);
+    case Type::i16: return run_task<float, int16_t>(job, task, arena);
+    case Type::boolean: return run_task<float, Bool>(job, task, arena);
+    default: return run_wide<double>(job, task, arena);
+  }
+}
+
+void run_fixed(const Job& job, int64_t task, char* arena) {
+  switch (job.type) {
+    case Type::u8: return run_task<int32_t, uint8_t>(job, task, arena);
+    case Type::i8: return run_task<int32_t, int8_t>(job, task, arena);
+    case Type::u16: return run_task<int32_t, uint16_t>(job, task, arena);
+    case Type::i16: return run_task<int32_t, int16_t>(job, task, arena);
+    default: return;
+  }
+}
+
+void run(const Job& job, int64_t task, char* arena) {
+  if (job.copies) {
+    switch (job.element_bytes) {
+      case 1: run_task<char, Raw<1>>(job, task, arena); break;
+      case 2: run_task<char, Raw<2>>(job, task, arena); break;
+      case 4: run_task<char, Raw<4>>(job, task, arena); break;
+      case 8: run_task<char, Raw<8>>(job, task, arena); break;
+    }
+  } else if (job.compute == Compute::fixed32) {
+    run_fixed(job, task, arena);
+  } else if (job.compute == Compute::real64) {
+    run_wide<double>(job, task, arena);
+  } else {
+    run_natural32(job, task, arena);
+  }
+  if (job.stream) stream_fence();
+}
+
+}  // namespace
+
+#define HP_NAME2(isa) isa_##isa
+#define HP_NAME(isa) HP_NAME2(isa)
+#define HP_TEXT2(isa) #isa
+#define HP_TEXT(isa) HP_TEXT2(isa)
+extern const Isa HP_NAME(HP_ISA);
+const Isa HP_NAME(HP_ISA) = {HP_TEXT(HP_ISA), kRegister, kPermutes, kPermutes && kRegister == 64, run};
+
+}  // namespace hp

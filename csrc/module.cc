@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+// Unpacks arrays, releases the interpreter lock, calls. No arithmetic lives here.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "band.hh"
+#include "parallel.hh"
+#include "solve.hh"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using In = nb::ndarray<nb::numpy, nb::ro>;
+using Out = nb::ndarray<nb::numpy>;
+using Ints = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig>;
+using Weights = nb::ndarray<const double, nb::ndim<2>, nb::c_contig>;
+using Reals = nb::ndarray<const double, nb::ndim<1>, nb::c_contig>;
+
+hp::Type type_of(const char* code) {
+  static const std::pair<const char*, hp::Type> kTypes[] = {
+      {"f32", hp::Type::f32}, {"f64", hp::Type::f64}, {"f16", hp::Type::f16}, {"bf16", hp::Type::bf16}, {"u8", hp::Type::u8},
+      {"i8", hp::Type::i8},   {"u16", hp::Type::u16}, {"i16", hp::Type::i16}, {"i32", hp::Type::i32},   {"u32", hp::Type::u32},
+      {"i64", hp::Type::i64}, {"u64", hp::Type::u64}, {"bool", hp::Type::boolean}};
+  for (auto& [name, type] : kTypes)
+    if (std::strcmp(name, code) == 0) return type;
+  throw std::invalid_argument(std::string("unknown element code ") + code);
+}
+
+hp::Post post_of(nb::handle object) {
+  hp::Post post;
+  if (object.is_none()) return post;
+  auto t = nb::cast<nb::tuple>(object);
+  auto kind = nb::cast<std::string>(t[0]);
+  if (kind == "fixed" && t.size() == 6) {
+    post.kind = hp::Post::fixed;
+    post.pre = nb::cast<int>(t[1]);
+    post.tap_shift = nb::cast<int>(t[2]);
+    post.shift = nb::cast<int>(t[3]);
+    post.low = nb::cast<double>(t[4]);
+    post.high = nb::cast<double>(t[5]);
+    if (std::min({post.pre, post.tap_shift, post.shift}) < 0 || std::max({post.pre, post.tap_shift, post.shift}) > 31) throw std::invalid_argument("Program: shifts must lie in 0..31");
+  } else if (kind == "round_away" && t.size() == 3) {
+    post.kind = hp::Post::round_away;
+    post.low = nb::cast<double>(t[1]);
+    post.high = nb::cast<double>(t[2]);
+  } else if (kind == "float32" && t.size() == 1) {
+    post.kind = hp::Post::float32;
+  } else {
+    throw std::invalid_argument("Program: unknown post " + kind);
+  }
+  return post;
+}
+
+hp::PassSpec pass_of(nb::handle object) {
+  auto t = nb::cast<nb::tuple>(object);
+  if (t.size() != 7) throw std::invalid_argument("Program: a pass is (axis, n_in, start, weight, periodic, bias, post)");
+  hp::PassSpec pass;
+  pass.axis = nb::cast<int>(t[0]);
+  pass.n_in = nb::cast<int64_t>(t[1]);
+  auto start = nb::cast<Ints>(t[2]);
+  auto weight = nb::cast<Weights>(t[3]);
+  pass.n_out = int64_t(start.shape(0));
+  if (int64_t(weight.shape(0)) != pass.n_out || weight.shape(1) > size_t(INT32_MAX)) throw std::invalid_argument("Program: start and weight differ in length");
+  pass.taps = int(weight.shape(1));
+  pass.start.assign(start.data(), start.data() + start.size());
+  pass.weight.assign(weight.data(), weight.data() + weight.size());
+  pass.periodic = nb::cast<bool>(t[4]);
+  if (!t[5].is_none()) {
+    auto bias = nb::cast<Reals>(t[5]);
+    pass.bias.assign(bias.data(), bias.data() + bias.size());
+  }
+  pass.post = post_of(t[6]);
+  return pass;
+}
+
+hp::Compute compute_of(const std::string& name) {
+  if (name == "natural") return hp::Compute::natural;
+  if (name == "double") return hp::Compute::real64;
+  if (name == "fixed") return hp::Compute::fixed32;
+  throw std::invalid_argument("Program: unknown compute " + name);
+}
+
+hp::Rounding rounding_of(const std::string& name) {
+  if (name == "half_up") return hp::Rounding::half_up;
+  if (name == "half_even") return hp::Rounding::half_even;
+  if (name == "half_away") return hp::Rounding::half_away;
+  if (name == "trunc") return hp::Rounding::truncate;
+  throw std::invalid_argument("Program: unknown rounding " + name);
+}
+
+hp::Factors factors_of(const Weights& lower, const Reals& scale, const Weights& upper, const Ints& column, const Weights& correction,
+                       int64_t head, int64_t repeats) {
+  const size_t rows = scale.shape(0);
+  const auto refuse = [](const char* why) { throw std::invalid_argument(why); };
+  if (lower.shape(0) != rows || upper.shape(0) != rows || correction.shape(0) != rows) refuse("solve: the factors differ in length");
+  if (correction.shape(1) != column.shape(0)) refuse("solve: correction and column differ in length");
+  if (std::max({lower.shape(1), upper.shape(1), correction.shape(1)}) > size_t(INT32_MAX)) refuse("solve: the factors are too wide");
+  if (head < 0 || head >= int64_t(rows) || repeats < 0) refuse("solve: the row that repeats is not there");
+  return {int64_t(rows), head, repeats, int(lower.shape(1)), int(upper.shape(1)), int(column.shape(0)),
+          lower.data(), scale.data(), upper.data(), column.data(), correction.data()};
+}
+
+// Releases the interpreter lock. Before Python 3.14 a thread that asks for the lock while the interpreter shuts down is unwound and
+// ended, which C++ answers by aborting the whole process; later ones let it hang until the process is gone, and so does this.
+class Unlocked {
+ public:
+  Unlocked() : state_(PyEval_SaveThread()) {}
+  Unlocked(const Unlocked&) = delete;
+  ~Unlocked() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+  }
+
+ private:
+  PyThreadState* state_;
+};
+
+template <class A>
+hp::Array array_of(const A& a) {
+  hp::Array out{static_cast<char*>(const_cast<void*>(static_cast<const void*>(a.data()))), {}, {}};
+  out.shape.resize(a.ndim());
+  out.stride.resize(a.ndim());
+  for (size_t d = 0; d < a.ndim(); ++d) {
+    out.shape[d] = int64_t(a.shape(d));
+    out.stride[d] = a.stride(d);
+  }
+  return out;
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // a thread that computes when the interpreter ends keeps its objects, and that is no mistake
+  m.doc() = "Compiled kernels of halfpixel; halfpixel.backends.cpu is the only caller.";
+  nb::class_<hp::Program>(m, "Program")
+      .def("__init__",
+           [](hp::Program* self, nb::sequence stages, const std::string& compute, const std::string& rounding) {
+             std::vector<hp::PassSpec> passes;
+             for (nb::handle stage : stages) passes.push_back(pass_of(stage));
+             new (self) hp::Program(std::move(passes), compute_of(compute), rounding_of(rounding));
+           },
+           "stages"_a, "compute"_a = "natural", "rounding"_a = "half_up")
+      .def("run",
+           [](const hp::Program& self, In x, Out out, const char* code) {
+             const hp::Type type = type_of(code);
+             if (x.itemsize() != size_t(hp::element_bytes(type)) || out.itemsize() != x.itemsize()) throw std::invalid_argument("run: the element code does not fit the arrays");
+             const hp::Array from = array_of(x), to = array_of(out);
+             Unlocked unlocked;
+             self.run(from, to, type);
+           },
+           "x"_a.noconvert(), "out"_a.noconvert(), "code"_a)
+      .def_prop_ro("copies", &hp::Program::copies);
+  m.def("solve",
+        [](In x, Out out, int axis, const char* code, Weights lower, Reals scale, Weights upper, Ints column, Weights correction,
+           int64_t head, int64_t repeats) {
+          const hp::Type type = type_of(code);
+          if (x.itemsize() != size_t(hp::element_bytes(type)) || out.itemsize() != x.itemsize())
+            throw std::invalid_argument("solve: the element code does not fit the arrays");
+          const hp::Factors factors = factors_of(lower, scale, upper, column, correction, head, repeats);
+          const hp::Array from = array_of(x), to = array_of(out);
+          Unlocked unlocked;
+          hp::solve(from, to, axis, type, factors);
+        },
+        "x"_a.noconvert(), "out"_a.noconvert(), "axis"_a, "code"_a, "lower"_a, "scale"_a, "upper"_a, "column"_a, "correction"_a,
+        "head"_a, "repeats"_a);
+  m.def("isa", &hp::isa);
+  m.def("isas", &hp::isas);
+  m.def("set_isa", [](const std::string& name) {
+    if (!hp::set_isa(name)) throw std::invalid_argument("this processor or build does not run instruction set " + name);
+  });
+  m.def("num_threads", &hp::num_threads);
+  m.def("set_num_threads", [](int n) {
+    if (n < 1) throw std::invalid_argument("the number of threads must be at least 1");
+    hp::set_num_threads(n);
+  });
+  m.def("thread_runtime", [] { return std::string(hp::thread_runtime()); });
+}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""halfpixel: images, volumes, signals and feature maps, bigger and smaller.
+
+Example:
+    >>> import numpy as np, halfpixel
+    >>> halfpixel.resize(np.eye(4, dtype=np.float32), (8, 8), filter="cubic").shape
+    (8, 8)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import backends, edges, errors, filters, grids, presets, testing
+    from ._band import Band
+    from ._explain import Explanation, explain
+    from ._plan import Plan, plan
+    from ._resize import resize, resize_image
+    from ._threads import get_num_threads, set_num_threads
+    from .errors import HalfpixelError, PrecisionWarning
+
+_HOME = {
+    "Band": "_band",
+    "Explanation": "_explain",
+    "HalfpixelError": "errors",
+    "Plan": "_plan",
+    "PrecisionWarning": "errors",
+    "explain": "_explain",
+    "get_num_threads": "_threads",
+    "plan": "_plan",
+    "resize": "_resize",
+    "resize_image": "_resize",
+    "set_num_threads": "_threads",
+}
+_MODULES = ("backends", "compat", "edges", "errors", "filters", "grids", "nn", "presets", "testing")
+
+__all__ = [
+    "Band",
+    "Explanation",
+    "HalfpixelError",
+    "Plan",
+    "PrecisionWarning",
+    "backends",
+    "edges",
+    "errors",
+    "explain",
+    "filters",
+    "get_num_threads",
+    "grids",
+    "plan",
+    "presets",
+    "resize",
+    "resize_image",
+    "set_num_threads",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    elif name == "__version__":
+        value = _version()
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("halfpixel")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
