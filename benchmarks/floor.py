@@ -3,7 +3,8 @@
 
 The C library's memchr reads and its memset writes, the fastest that this process can call without a kernel of ours.
 Each thread takes its own part and its own time, and the slowest counts: starting the threads is not charged, so the
-floor is never flattered in our favour.
+floor is never flattered in our favour. The bytes are not zeros: processors exist that move lines of zeros to and from
+memory at twice the rate of all others, and results are not made of zeros.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from time import perf_counter
 
 from .measure import Sample
 
+_BYTE = 0x5A
 _libc = ctypes.CDLL(None)
 _libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 _libc.memset.restype = ctypes.c_void_p
@@ -27,7 +29,7 @@ def samples(bytes_in: int, bytes_out: int, threads: int) -> dict[str, Sample]:
     """Samples of "read", "write" (into mapped memory) and "write_fresh" (new memory, huge pages advised)."""
     source, target = _map(bytes_in), _map(bytes_out)
     for memory, size in ((source, bytes_in), (target, bytes_out)):
-        _libc.memset(_address(memory), 0, size)
+        _libc.memset(_address(memory), _BYTE, size)
     return {
         "read": lambda: _split(_read, source, bytes_in, threads),
         "write": lambda: _split(_write, target, bytes_out, threads),
@@ -47,11 +49,11 @@ def _address(memory: mmap.mmap) -> int:
 
 
 def _read(address: int, size: int) -> None:
-    _libc.memchr(address, 1, size)  # all bytes are 0
+    _libc.memchr(address, 0, size)  # which is not there
 
 
 def _write(address: int, size: int) -> None:
-    _libc.memset(address, 0, size)
+    _libc.memset(address, _BYTE, size)
 
 
 def _write_fresh(size: int, threads: int) -> float:

@@ -27,14 +27,40 @@ namespace {
 
 constexpr int kMostThreads = 4096;
 
+constexpr int kMostParts = 64;
+
+// Each thread has a part of the tasks, and helps with the others' when its own is done. Neighbouring tasks write neighbouring
+// memory: threads that took them in turns would meet in the same fresh (huge) pages, and each would wait for, or repeat, the
+// clearing of them.
 struct Loop {
-  std::atomic<int64_t> next{0};
-  int64_t tasks;
+  struct alignas(64) Part {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+  Part part[kMostParts];
+  int parts;
+  std::atomic<int> joined{0};
   void (*body)(void*, int64_t);
   void* context;
 
+  Loop(int64_t tasks, int threads, void (*body_)(void*, int64_t), void* context_)
+      : parts(std::clamp(threads, 1, kMostParts)), body(body_), context(context_) {
+    for (int p = 0; p < parts; ++p) {
+      part[p].next.store(tasks / parts * p + std::min<int64_t>(tasks % parts, p), std::memory_order_relaxed);
+      if (p > 0) part[p - 1].end = part[p].next.load(std::memory_order_relaxed);
+    }
+    part[parts - 1].end = tasks;
+  }
+
   void drain() {
-    for (int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(context, t);
+    const int mine = joined.fetch_add(1, std::memory_order_relaxed) % parts;
+    for (int p = 0; p < parts; ++p) {
+      Part& from = part[(mine + p) % parts];
+      while (from.next.load(std::memory_order_relaxed) < from.end) {
+        const int64_t task = from.next.fetch_add(1, std::memory_order_relaxed);
+        if (task < from.end) body(context, task);
+      }
+    }
   }
 };
 
@@ -247,11 +273,11 @@ const char* thread_runtime() { return openmp() ? "openmp" : "own"; }
 
 void parallel_for(int64_t tasks, int threads, void (*body)(void*, int64_t), void* context) {
   if (threads > tasks) threads = int(tasks);
-  Loop loop;
-  loop.tasks = tasks;
-  loop.body = body;
-  loop.context = context;
-  if (threads <= 1) return loop.drain();
+  if (threads <= 1) {
+    for (int64_t task = 0; task < tasks; ++task) body(context, task);
+    return;
+  }
+  Loop loop(tasks, threads, body, context);
   if (GompParallel run = openmp()) {
     run([](void* p) { static_cast<Loop*>(p)->drain(); }, &loop, unsigned(threads), 0);
     return;

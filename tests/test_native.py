@@ -397,3 +397,75 @@ def test_a_first_pass_that_only_selects(code, isa):
             CODES[code],
             4 * np.abs(x.astype(np.float64)).max(),
         )
+
+
+def spline_factors(n, kind):
+    """Factors of a random diagonally dominant matrix: a band, and corners where it is periodic."""
+    from halfpixel._solve import factor_cyclic
+
+    rng = np.random.default_rng(n)
+    diagonals = rng.uniform(-0.2, 0.3, (n, 5))
+    diagonals[:, 2] += 2.0
+    diagonals[4:-4] = diagonals[4] if n > 8 else diagonals[4:-4]
+    offset = np.arange(5) - 2
+    outside = (np.arange(n)[:, None] + offset < 0) | (np.arange(n)[:, None] + offset >= n)
+    diagonals[outside] = 0.0
+    matrix = np.zeros((n, n))
+    for i, row in enumerate(diagonals):
+        for k in np.flatnonzero(~outside[i]):
+            matrix[i, i + offset[k]] = row[k]
+    rows, corner = np.empty(0, np.int64), np.empty((0, n))
+    if kind == "cyclic":
+        rows, corner = np.array([0, n - 1]), np.zeros((2, n))
+        corner[0, n - 1], corner[1, 0] = 0.25, -0.125
+        matrix[rows] += corner
+    return factor_cyclic(diagonals, 2, rows, corner), matrix
+
+
+@pytest.mark.parametrize("kind", ["band", "cyclic"])
+@pytest.mark.parametrize("n", [3, 7, 64, 1009])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 67), (3, 4, 3)])
+def test_solves_invert_the_matrix(n, kind, shape, threads):
+    """Along every axis, in any layout, in place or not: the same bits, and the dense solution."""
+    factors, matrix = spline_factors(n, kind)
+    rng = np.random.default_rng(1)
+    for dtype, code, tolerance in ((np.float64, "f64", 1e-12), (np.float32, "f32", 1e-5)):
+        x = rng.uniform(-1, 1, (*shape, n)).astype(dtype)
+        want = np.linalg.solve(matrix, x.reshape(-1, n).T.astype(np.float64)).T.reshape(x.shape)
+        first = np.full_like(x, np.nan)
+        native.solve(x, first, -1, code, *factors.tables)
+        np.testing.assert_allclose(first, want, atol=tolerance)
+        for axis in range(-x.ndim, 0):
+            for step in (1, 2):
+                wide = np.full([2 * s for s in np.moveaxis(x, -1, axis).shape], np.nan, dtype)
+                moved = wide[(slice(None, None, step),) * x.ndim][tuple(map(slice, np.moveaxis(x, -1, axis).shape))]
+                moved[...] = np.moveaxis(x, -1, axis)
+                native.solve(moved, moved, axis, code, *factors.tables)
+                assert np.array_equal(np.moveaxis(moved, axis, -1), first)
+                assert np.isnan(wide).sum() == wide.size - x.size
+
+
+def test_solves_refuse_what_does_not_fit():
+    factors, _ = spline_factors(64, "band")
+    lower, scale, upper, column, correction, head, repeats = factors.tables
+    x = np.zeros((3, 64))
+    out = np.full_like(x, 7.0)
+    bad = {
+        "differ in shape": (x[:2], out, -1, "f64", *factors.tables),
+        "axis -3": (x, out, -3, "f64", *factors.tables),
+        "axis 0": (x, out, 0, "f64", *factors.tables),
+        "the axis holds 3": (x, out, -2, "f64", *factors.tables),
+        "element code": (x, out, -1, "f32", *factors.tables),
+        "float32 or float64": (x.view(np.int64), out.view(np.int64), -1, "i64", *factors.tables),
+        "repeats": (x, out, -1, "f64", lower, scale, upper, column, correction, len(scale), repeats),
+        "differ in length": (x, out, -1, "f64", lower[1:], scale, upper, column, correction, head, repeats),
+        "before the first": (x, out, -1, "f64", lower + 1, scale, upper, column, correction, head, repeats),
+        "behind the last": (x, out, -1, "f64", lower, scale, upper + 1, column, correction, head, repeats),
+        "outside the axis": (
+            x, out, -1, "f64", lower, scale, upper, np.array([64]), np.ones((len(scale), 1)), head, repeats
+        ),
+    }  # fmt: skip
+    for message, arguments in bad.items():
+        with pytest.raises(ValueError, match=message):
+            native.solve(*arguments)
+    assert (out == 7.0).all()

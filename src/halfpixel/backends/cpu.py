@@ -163,18 +163,32 @@ def _segments(stages: tuple[Stage, ...]) -> list[tuple[Stage, ...]]:
 
 
 def _run_segments(program: Program, x: Array, out: Array, code: str) -> None:
-    """Programs with banded solves: kernels for the bands, NumPy for the solves, everything in the compute dtype."""
-    v = x.astype(compute_dtype(x.dtype, program.compute))
-    for part in _segments(program.stages):
-        if part[0].link.solve:
-            v = np.moveaxis(part[0].link.band.factors.solve(np.moveaxis(v, part[0].axis, 0)), 0, part[0].axis)
-            continue
+    """Programs with banded solves: part after part, everything in the compute dtype, solves in place where they can."""
+    kind = compute_dtype(x.dtype, program.compute)
+    v = x if x.dtype == kind else x.astype(kind)
+    parts = _segments(program.stages)
+    for part in parts:
         shape = list(v.shape)
         for stage in part:
             shape[stage.axis] = stage.link.band.n_out
-        y = np.empty(tuple(shape), v.dtype)
-        inner = Program(part, program.compute, program.rounding, program.cache)
-        bind(inner, v.dtype)(v, y, code_of(v.dtype))
+        solve = part[0].link.solve
+        if part is parts[-1] and out.dtype == kind:
+            y = out
+        else:
+            y = v if solve and v is not x else np.empty(tuple(shape), kind)
+        if solve:
+            _solve(part[0], v, y)
+        else:
+            apply(Program(part, program.compute, program.rounding, program.cache), v, y)
         v = y
-    with np.errstate(all="ignore"):
-        reference.store(v, out, program.rounding)
+    if v is not out:
+        with np.errstate(all="ignore"):
+            reference.store(v, out, program.rounding)
+
+
+def _solve(stage: Stage, x: Array, out: Array) -> None:
+    """The solution along the stage's axis; `out` may be `x`."""
+    code, axis = code_of(x.dtype), stage.axis
+    if x.dtype.kind == "c":
+        x, out, axis = _as_reals(x), _as_reals(out), axis - 1
+    native().solve(x, out, axis, code, *stage.link.band.factors.tables)
