@@ -264,7 +264,14 @@ void Program::run(const Array& x, const Array& out, Type type) const {
   bool whole_lines = reinterpret_cast<uintptr_t>(out.data) % kLine == 0;
   for (int a = 0; a < job.line_count; ++a) whole_lines = whole_lines && job.out_line[a] * job.element_bytes % kLine == 0;
   for (const Dim& d : others) whole_lines = whole_lines && d.out * job.element_bytes % kLine == 0;
-  job.stream = total_out * job.element_bytes >= kStreamBytes && (whole_lines || job.row_out * job.element_bytes >= kLongRow);
+
+  // Where the rows of a plane follow each other and are made by one pass, the last pass, from plane to plane, need not know rows.
+  const int rows_of = job.line_count - 1;
+  job.planes = !copies_ && passes >= 2 && job.out_contiguous && job.row_out < 2 * kLeastTile && job.stage[passes - 1].line >= 0 &&
+               job.stage[passes - 1].line != rows_of && job.stage[passes - 2].line == rows_of && !job.stage[passes - 2].selects &&
+               job.out_line[rows_of] == job.row_out;
+  const int64_t long_row = job.planes ? job.row_out * job.n_out[rows_of] : job.row_out;
+  job.stream = total_out * job.element_bytes >= kStreamBytes && (whole_lines || long_row * job.element_bytes >= kLongRow);
 
   job.batch_count = int(others.size());
   job.batches = 1;
@@ -336,6 +343,8 @@ void Program::run(const Array& x, const Array& out, Type type) const {
       level.length = before ? longest_in : longest_out;
       level.row_bytes = up_to(level.length * wide_bytes + 5 * isa->register_bytes, 64);
       if (level.row_bytes % 4096 == 0) level.row_bytes += 192;  // rows of one ring should not meet in the same cache sets
+      const bool plane = job.planes && s == passes - 1;
+      if (plane) level.row_bytes = job.row_out * wide_bytes;  // rows follow each other
       int64_t slots = 1;
       int bits = 0;
       const bool last = s == passes;
@@ -343,7 +352,7 @@ void Program::run(const Array& x, const Array& out, Type type) const {
       for (int i = s; i < job.pivot; ++i) to_pivot = to_pivot && job.stage[i].selects;
       const int consumer = last ? -1 : job.stage[s].line;
       int64_t step = 1;
-      for (int a = 0; a < job.line_count; ++a) {
+      for (int a = job.line_count - 1; a >= 0; --a) {
         const bool to_come = made_at[a] >= s;
         int64_t keep = 1;
         if (!last && consumer >= 0) {
@@ -364,7 +373,7 @@ void Program::run(const Array& x, const Array& out, Type type) const {
       if (!last) in_use += slots * level.row_bytes;
       if (!stored) level.slots = 0;
       level.offset = offset;
-      offset += level.slots * level.row_bytes;
+      offset += plane ? up_to(level.slots * level.row_bytes + 5 * isa->register_bytes, 64) : level.slots * level.row_bytes;
       level.tag_offset = offset;
       offset += up_to(level.slots * 8, 64);
     }
@@ -379,6 +388,10 @@ void Program::run(const Array& x, const Array& out, Type type) const {
   };
 
   for (int a = 0; a < job.line_count; ++a) job.extent[a] = job.n_out[a];
+  // Parts of a plane are powers of two, so that their rows do not wrap around in its ring.
+  auto part = [&](int a, int64_t extent) {
+    if (extent < job.extent[a]) job.extent[a] = job.planes && a == rows_of ? int64_t(std::bit_floor(uint64_t(extent))) : extent;
+  };
   int64_t columns = 1;
   cut(columns);
   lay_out();
@@ -392,7 +405,7 @@ void Program::run(const Array& x, const Array& out, Type type) const {
     for (int a = 1; a < job.line_count; ++a)
       if (job.extent[a] > 8 && (widest < 0 || job.extent[a] > job.extent[widest])) widest = a;
     if (in_use <= 2 * kCacheBytes || widest < 0) break;
-    job.extent[widest] = (job.extent[widest] + 1) / 2;
+    part(widest, (job.extent[widest] + 1) / 2);
     lay_out();
   }
 
@@ -416,7 +429,7 @@ void Program::run(const Array& x, const Array& out, Type type) const {
       least = std::max(least, 2 * taps.window * taps.n_out / taps.n_in);
     }
     const int64_t more = (wanted + pieces * job.batches - 1) / (pieces * job.batches);
-    job.extent[a] = std::min(job.extent[a], std::max(least, (job.extent[a] + more - 1) / more));
+    part(a, std::max(least, (job.extent[a] + more - 1) / more));
     pieces = parts();
   }
   while (threads > 1 && pieces * job.batches < 2 * threads && longest_out >= 2 * kLeastTile && columns < units) {

@@ -327,6 +327,22 @@ void along_pixels(const TapList& taps, int64_t channels, int64_t begin, int64_t 
   }
 }
 
+// One pixel of many channels out of K others; at least a register of channels.
+template <int K, class C, class Tout>
+inline void pixel_of(const C* const* rows, const C* weight, C bias, int64_t channels, Tout* out, Rounding rounding) {
+  constexpr int64_t L = kLanes<C>;
+  V<C> w[K];
+  HP_UNROLL for (int k = 0; k < K; ++k) w[k] = splat<C>(weight[k]);
+  auto at = [&](int64_t c) {
+    V<C> sum = splat<C>(bias);
+    HP_UNROLL for (int k = 0; k < K; ++k) sum = madd<C>(w[k], load_as<V<C>>(rows[k] + c), sum);
+    return narrow<Tout, C>(sum, rounding);
+  };
+  int64_t c = 0;
+  for (; c + L <= channels; c += L) store_as(out + c, at(c));
+  if (c < channels) store_lanes(out + channels - L, at(channels - L), L - (channels - c), L);
+}
+
 // ------------------------------------------------------------------------------------------------ rows in and out
 
 template <class T, class C>
@@ -389,6 +405,7 @@ struct Rows {
   char* arena;
   const char* x;  // at the batch item
   int64_t at[kMaxLines];
+  int64_t plane_end = 0;         // of the rows that make a plane
   int group = -1;                // the line axis along which output lines are made together: the last pass's, or the innermost
   int64_t asked = -1;            // the furthest row along the innermost line axis whose successor was prefetched
   int64_t last_read[kMaxLines];  // along each line axis, the last input line that this task needs
@@ -403,14 +420,24 @@ struct Rows {
     }
   }
 
+  int64_t slot_at(int s) const {
+    const Level& level = job.level[s];
+    int64_t which = 0;
+    for (int a = 0; a < job.line_count; ++a) which += (at[a] & level.mask[a]) << level.shift[a];
+    return which;
+  }
+  int64_t name_at(int s) const {
+    const Level& level = job.level[s];
+    int64_t name = 0;
+    for (int a = 0; a < job.line_count; ++a) name += at[a] * level.tag_step[a];
+    return name;
+  }
+  int64_t* tag_at(int s) const { return reinterpret_cast<int64_t*>(arena + job.level[s].tag_offset) + slot_at(s); }
+
   // The slot of the current coordinates at level s; fresh tells that it must be filled.
   char* slot(int s, bool& fresh) {
     const Level& level = job.level[s];
-    int64_t which = 0, name = 0;
-    for (int a = 0; a < job.line_count; ++a) {
-      which += (at[a] & level.mask[a]) << level.shift[a];
-      name += at[a] * level.tag_step[a];
-    }
+    const int64_t which = slot_at(s), name = name_at(s);
     int64_t* tag = reinterpret_cast<int64_t*>(arena + level.tag_offset) + which;
     fresh = *tag != name;
     *tag = name;
@@ -484,7 +511,7 @@ struct Rows {
   void pivot_rows(int s, const char* const* from, char* const* to, int count) {
     if constexpr (raw) {
       for (int m = 0; m < count; ++m) {
-        if (job.copy_by_lanes) copy_lanes(to[m], from[m]);
+        if (job.copy_by_lanes) copy_lanes(to[m], from[m], tile.begin, tile.end);
         else gather(to[m], from[m]);
       }
     } else {
@@ -540,6 +567,21 @@ struct Rows {
     return to;
   }
 
+  // All rows of this task along the innermost line axis, one after the other in level s.
+  const char* plane(int s) {
+    const int inner = job.line_count - 1;
+    const int64_t begin = at[inner];
+    at[inner] = plane_end - 1;
+    const bool made = *tag_at(s) == name_at(s);
+    at[inner] = begin;
+    const char* const first = arena + job.level[s].offset + slot_at(s) * job.level[s].row_bytes;
+    if (made) return first;
+    const char* rows[kTogether];
+    for (; at[inner] < plane_end; at[inner] += kTogether) rows_together(s, inner, rows, int(smaller(kTogether, plane_end - at[inner])));
+    at[inner] = begin;
+    return first;
+  }
+
   // The passed-in lines at coordinates at[line], at[line] + 1, ... The rows that several of them read are looked up once, and
   // lines that read the very same rows (an enlargement has many) are made together.
   template <class Tin, class Tout>
@@ -567,6 +609,7 @@ struct Rows {
     }
     auto fetch = [&](int64_t index) {
       at[line] = index;
+      if (job.planes && s == job.stage_count) return reinterpret_cast<const Tin*>(plane(s - 1));
       if constexpr (kSame<Tin, C>) return reinterpret_cast<const Tin*>(row(s - 1));
       else return reinterpret_cast<const Tin*>(source_ahead()) + lo;
     };
@@ -641,11 +684,22 @@ struct Rows {
     const int64_t channels = job.channels;
     const C* stack[kFewRows];
     const C** rows = taps.longest <= kFewRows ? stack : reinterpret_cast<const C**>(arena + stage.pointers);
+    const bool plain = !stream && stage.post.kind == Post::none && channels >= kLanes<C>;
     for (int64_t o = begin; o < end; ++o) {
       const int64_t first = taps.first[o];
       const int count = int(taps.first[o + 1] - first);
       for (int k = 0; k < count; ++k) rows[k] = row + (taps.index[first + k] * channels - row_low);
       Tout* out = to + (o - begin) * channels;
+      if constexpr (!kSame<C, int32_t>) {
+        if (plain && (count == 1 || count == 2 || count == 4)) {
+          const C* weight = static_cast<const C*>(taps.weight) + first;
+          const C bias = taps.bias ? static_cast<const C*>(taps.bias)[o] : C(-0.0);
+          if (count == 1) pixel_of<1>(rows, weight, bias, channels, out, rounding);
+          else if (count == 2) pixel_of<2>(rows, weight, bias, channels, out, rounding);
+          else pixel_of<4>(rows, weight, bias, channels, out, rounding);
+          continue;
+        }
+      }
       combine<1>(stage, rows, count, o, &out, channels, stream, rounding);
     }
   }
@@ -693,29 +747,45 @@ struct Rows {
   }
 
   // Elements as wide as a lane: the tables of the arithmetic kernel, without its arithmetic. Permutes keep every bit.
-  void copy_lanes(char* to, const char* from) {
+  template <bool Stream = false>
+  void copy_lanes(char* to, const char* from, int64_t begin, int64_t end) {
     if constexpr (kPermutes && (kSize == 4 || (kSize == 8 && kRegister == 64))) {
       typedef typename LaneOf<kSize>::type W;
       for (int64_t r = 0; r < job.flat.run_count; ++r) {
         const Run& run = job.flat.runs[r];
-        const int64_t b = larger(run.begin, tile.begin), e = smaller(run.end, tile.end);
-        W* out = reinterpret_cast<W*>(to) + (b - tile.begin) * kLanes<W>;
+        const int64_t b = larger(run.begin, begin), e = smaller(run.end, end);
+        W* out = reinterpret_cast<W*>(to) + (b - begin) * kLanes<W>;
         const W* in = reinterpret_cast<const W*>(from) - tile.in_low;
-        if (run.reach == kReach1) copy_blocks<W, kReach1>(b, e, in, out);
-        else if (run.reach == kReach2) copy_blocks<W, kReach2>(b, e, in, out);
-        else if (run.reach == kReach4) copy_blocks<W, kReach4>(b, e, in, out);
-        else copy_blocks<W, kReachAny>(b, e, in, out);
+        if (run.reach == kReach1) copy_blocks<W, kReach1, Stream>(b, e, in, out);
+        else if (run.reach == kReach2) copy_blocks<W, kReach2, Stream>(b, e, in, out);
+        else if (run.reach == kReach4) copy_blocks<W, kReach4, Stream>(b, e, in, out);
+        else copy_blocks<W, kReachAny, Stream>(b, e, in, out);
       }
     }
   }
 
-  template <class W, int R>
+  template <class W, int R, bool Stream>
   void copy_blocks(int64_t begin, int64_t end, const W* in, W* out) {
     const FlatTable& table = job.flat;
     for (int64_t b = begin; b < end; ++b, out += kLanes<W>) {
       const uint8_t* pattern = table.patterns + table.pattern[b] * table.pattern_bytes;
-      store_as(out, pick<W, R>(in + table.base[b], load_as<V<int64_t>>(pattern), reinterpret_cast<const int32_t*>(pattern + kRegister)));
+      const auto v = pick<W, R>(in + table.base[b], load_as<V<int64_t>>(pattern), reinterpret_cast<const int32_t*>(pattern + kRegister));
+      if constexpr (Stream) store_stream(out, v);
+      else store_as(out, v);
     }
+  }
+
+  // A line of copies: whole registers go straight to the output, past the caches where a register is a cache line.
+  void finish_copy(const char* from, char* line) {
+    char* const out = line + tile.out_low * kSize;
+    const int64_t whole = tile.begin + (tile.out_high - tile.out_low) * kSize / kRegister;
+    if (kRegister == 64 && job.stream && uintptr_t(out) % 64 == 0) copy_lanes<true>(out, from, tile.begin, whole);
+    else copy_lanes(out, from, tile.begin, whole);
+    if (whole == tile.end) return;
+    char* const rest = arena + job.row_buffer;
+    copy_lanes(rest, from, whole, tile.end);
+    const int64_t done = (whole - tile.begin) * kRegister;
+    __builtin_memcpy(out + done, rest, size_t((tile.out_high - tile.out_low) * kSize - done));
   }
 
   template <int P>
@@ -774,6 +844,10 @@ struct Rows {
     const char* from[kTogether];
     if (job.line_count) rows_together(s - 1, job.line_count - 1, from, count);
     else from[0] = row(s - 1);
+    if (raw && job.out_contiguous && job.copy_by_lanes && job.mode == RowMode::flat) {
+      for (int m = 0; m < count; ++m) finish_copy(from[m], outs[m]);
+      return;
+    }
     const bool to_buffer = raw || !job.out_contiguous || job.mode == RowMode::channels;
     if (!to_buffer && job.mode == RowMode::pixels) return finish_pixels(stage, from, outs, count);
     if (!to_buffer) return finish_blocks(stage, from, outs, count);
@@ -796,6 +870,7 @@ struct Rows {
     if constexpr (!raw) {
       T* to[kTogether];
       for (int m = 0; m < count; ++m) to[m] = reinterpret_cast<T*>(outs[m]) + tile.out_low;
+      if (job.planes) return across<C, T>(s, to, count, 0, (plane_end - at[job.line_count - 1]) * job.row_out, job.stream, job.rounding);
       const int together = job.out_contiguous ? count : 1;
       for (int m = 0; m < count; m += together) {
         at[group] = here + m;
@@ -903,7 +978,7 @@ void run_task(const Job& job, int64_t task, char* arena) {
       x_at += i * job.x_batch[d];
       out_at += i * job.out_batch[d];
     }
-    Rows<C, T> rows{job, tile, arena, job.x + x_at * kSize, {}, -1, -1, {}};
+    Rows<C, T> rows{job, tile, arena, job.x + x_at * kSize, {}, 0, -1, -1, {}};
     const int last_line = job.stage[job.stage_count - 1].line;
     rows.group = last_line >= 0 ? last_line : job.line_count - 1;
     rows.reset();
@@ -918,6 +993,7 @@ void run_task(const Job& job, int64_t task, char* arena) {
       for (int64_t i = taps.first[begin[a]]; i < taps.first[end[a]]; ++i) rows.last_read[a] = i == taps.first[begin[a]] ? taps.index[i] : larger(rows.last_read[a], taps.index[i]);
     }
     const int inner = job.line_count - 1, group = rows.group;
+    if (job.planes) rows.plane_end = end[inner];
     for (;;) {
       char* outs[kTogether];
       outs[0] = job.out + out_at * kSize;
@@ -928,7 +1004,7 @@ void run_task(const Job& job, int64_t task, char* arena) {
         for (int m = 1; m < count; ++m) outs[m] = outs[0] + m * job.out_line[group] * kSize;
       }
       rows.finish(outs, count);
-      int a = inner;
+      int a = job.planes ? inner - 1 : inner;
       for (; a >= 0; --a) {
         rows.at[a] += a == group ? count : 1;
         if (rows.at[a] < end[a]) break;

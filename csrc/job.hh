@@ -127,6 +127,7 @@ struct Job {
   bool widen_in_pass;                            // a first line pass converts as it reads
   int64_t ahead;                                 // lines between a row and the one that is prefetched with it
   bool stream;                                   // store past the caches
+  bool planes;                                   // the last pass takes all rows of a task along the innermost line axis as one
   int64_t x_pixel, x_channel, out_pixel, out_channel;  // strides within a row, in elements
   int64_t x_line[kMaxLines], out_line[kMaxLines];      // strides of line axes, in elements
   int64_t n_in[kMaxLines], n_out[kMaxLines], extent[kMaxLines], parts[kMaxLines];
