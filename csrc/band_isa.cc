@@ -113,6 +113,11 @@ inline void store_lanes(T* out, X v, int64_t from, int64_t to) {
 
 // ------------------------------------------------------------------------------------------------ across lines
 
+// Which of kTogether output lines read a row: those from `first` to `last`.
+typedef uint8_t Readers;
+constexpr Readers readers_of(int first, int last) { return Readers(1 + first * kTogether + last); }
+inline bool reads(Readers readers, int line) { return line >= (readers - 1) / kTogether && line <= (readers - 1) % kTogether; }
+
 // out[i][j] = bias[i] + sum_k weight[i][k] * rows[k][j] for N output lines that read the same rows. Rows of Tin widen as they are
 // read, results are stored as Tout.
 template <class C, class Tin, class Tout, int N = 1>
@@ -124,13 +129,19 @@ struct Across {
   const C* weight[N];
   C bias[N];
   Tout* out[N];
+  const Readers* readers = nullptr;  // null: every row is read for all N lines
+  int ahead_from = INT32_MAX;        // rows from here on: ask for what the next N lines will read, so far behind it
+  int64_t ahead = 0;
 
   static constexpr int64_t L = kLanes<C>;
 
   template <int U>
-  inline void sum(V<C> (&total)[N][U], int64_t j) const {
+  HP_INLINE void sum(V<C> (&total)[N][U], int64_t j) const {
     HP_UNROLL for (int i = 0; i < N; ++i)
       HP_UNROLL for (int u = 0; u < U; ++u) total[i][u] = splat<C>(bias[i]);
+    if constexpr (N == kTogether) {
+      if (readers) return sum_of_readers<U>(total, j);
+    }
     for (int k = 0; k < taps; ++k) {
       const Tin* p = rows[k] + j;
       V<C> v[U];
@@ -141,10 +152,42 @@ struct Across {
       }
     }
   }
-  inline auto stored(V<C> v) const { return narrow<Tout, C>(post->kind == Post::none ? v : SomePost::finish<C>(v, *post), rounding); }
+  // Windows that differ: each row is read once, for those lines that have a tap there. weight[0] holds N weights a row.
+  template <int U>
+  HP_INLINE void sum_of_readers(V<C> (&total)[N][U], int64_t j) const {
+    for (int k = 0; k < taps; ++k) {
+      const Tin* p = rows[k] + j;
+      const C* w = weight[0] + k * N;
+      V<C> v[U];
+      if (k >= ahead_from) {
+        HP_UNROLL for (int u = 0; u < U; ++u)
+          if (u * L * sizeof(Tin) % 64 == 0) __builtin_prefetch(reinterpret_cast<const char*>(p + u * L) + ahead);
+      }
+      HP_UNROLL for (int u = 0; u < U; ++u) v[u] = widen<Tin, C>(p + u * L);
+      auto add = [&]<int A, int B>() {
+        HP_UNROLL for (int i = A; i <= B; ++i) {
+          V<C> one = splat<C>(w[i]);
+          HP_UNROLL for (int u = 0; u < U; ++u) total[i][u] = madd<C>(one, v[u], total[i][u]);
+        }
+      };
+      switch (readers[k]) {
+        case readers_of(0, 0): add.template operator()<0, 0>(); break;
+        case readers_of(0, 1): add.template operator()<0, 1>(); break;
+        case readers_of(0, 2): add.template operator()<0, 2>(); break;
+        case readers_of(0, 3): add.template operator()<0, 3>(); break;
+        case readers_of(1, 1): add.template operator()<1, 1>(); break;
+        case readers_of(1, 2): add.template operator()<1, 2>(); break;
+        case readers_of(1, 3): add.template operator()<1, 3>(); break;
+        case readers_of(2, 2): add.template operator()<2, 2>(); break;
+        case readers_of(2, 3): add.template operator()<2, 3>(); break;
+        case readers_of(3, 3): add.template operator()<3, 3>(); break;
+      }
+    }
+  }
+  HP_INLINE auto stored(V<C> v) const { return narrow<Tout, C>(post->kind == Post::none ? v : SomePost::finish<C>(v, *post), rounding); }
 
   template <int U, bool Stream>
-  inline void block(int64_t j) const {
+  HP_INLINE void block(int64_t j) const {
     V<C> total[N][U];
     sum<U>(total, j);
     HP_UNROLL for (int i = 0; i < N; ++i)
@@ -166,16 +209,23 @@ struct Across {
       Tin buffer[L];
       __builtin_memset(buffer, 0, sizeof buffer);
       for (int k = 0; k < taps; ++k) {
+        if (readers && !reads(readers[k], i)) continue;
         __builtin_memcpy(buffer, rows[k], size_t(count) * sizeof(Tin));
-        total = tap<C>(splat<C>(weight[i][k]), widen<Tin, C>(buffer), total, *post);
+        total = tap<C>(splat<C>(readers ? weight[0][k * N + i] : weight[i][k]), widen<Tin, C>(buffer), total, *post);
       }
       store_lanes(out[i], stored(total), 0, count);
     }
   }
 
   void run(int64_t n, bool stream) const {
-    constexpr int64_t U = N == 4 ? 2 : 4;
     if (n < L) return partial(n);
+    if constexpr (N == kTogether && kRegister == 64) {
+      if (readers) return run_by<4>(n, stream);
+    }
+    run_by<N == 4 ? 2 : 4>(n, stream);
+  }
+  template <int64_t U>
+  void run_by(int64_t n, bool stream) const {
     int64_t j = 0;
     if (stream) {
       const StreamRange range = stream_range(out[0], n, sizeof(Tout), U * L);
@@ -405,6 +455,7 @@ struct Rows {
   char* arena;
   const char* x;  // at the batch item
   int64_t at[kMaxLines];
+  bool quiet = false;            // the pass that asks for source rows looks ahead by itself
   int64_t plane_end = 0;         // of the rows that make a plane
   int group = -1;                // the line axis along which output lines are made together: the last pass's, or the innermost
   int64_t asked = -1;            // the furthest row along the innermost line axis whose successor was prefetched
@@ -456,7 +507,7 @@ struct Rows {
   // Rows are short against the distance at which memory answers, and each begins a new stream: ask for a later one by hand.
   const char* source_ahead() {
     const char* p = source();
-    if (job.line_count == 0) return p;
+    if (job.line_count == 0 || quiet) return p;
     const int inner = job.line_count - 1;
     if (at[inner] <= asked) return p;
     asked = at[inner];
@@ -613,6 +664,45 @@ struct Rows {
       if constexpr (kSame<Tin, C>) return reinterpret_cast<const Tin*>(row(s - 1));
       else return reinterpret_cast<const Tin*>(source_ahead()) + lo;
     };
+    if constexpr (kSame<C, float>) {
+      if (count == kTogether && stage.post.kind == Post::none && !same_rows(taps, here, here + kTogether - 1)) {
+        Across<C, Tin, Tout, kTogether> pass;
+        Readers readers[kFewRows];
+        C weight[kFewRows * kTogether];
+        bool whole_lines = true;
+        for (int m = 1; m < count; ++m) whole_lines = whole_lines && (outs[m] - outs[0]) * int64_t(sizeof(Tout)) % 64 == 0;
+        const int held = (whole_lines || !stream) ? find_readers(taps, here, first_index, int(last_index - first_index) + 1, readers, weight) : 0;
+        if (held > 0) {
+          const Tin* rows[kFewRows];
+          pass.taps = 0;
+          const bool from_source = s == 1 && (!kSame<Tin, C> || (job.direct && job.x_contiguous));
+          const int64_t fresh = from_source && here + count < taps.n_out ? taps.index[taps.first[here + count]] - first_index : 0;
+          quiet = fresh > 0;
+          for (int r = 0; pass.taps < held; ++r)
+            if (readers[r]) {
+              readers[pass.taps] = readers[r];
+              for (int m = 0; m < count; ++m) weight[pass.taps * kTogether + m] = weight[r * kTogether + m];
+              rows[pass.taps++] = fetch(first_index + r);
+            }
+          at[line] = here;
+          quiet = false;
+          if (fresh > 0) {
+            pass.ahead_from = held - int(smaller(fresh, held));
+            pass.ahead = fresh * job.x_line[line] * kSize;
+          }
+          pass.rows = rows;
+          pass.readers = readers;
+          pass.weight[0] = weight;
+          pass.post = &stage.post;
+          pass.rounding = rounding;
+          for (int m = 0; m < count; ++m) {
+            pass.bias[m] = stage.taps.bias ? static_cast<const C*>(stage.taps.bias)[here + m] : C(-0.0);
+            pass.out[m] = outs[m];
+          }
+          return pass.run(hi - lo, stream);
+        }
+      }
+    }
     const Tin* stack[kFewRows];
     for (int m = 0; m < count;) {
       const int64_t first = taps.first[here + m];
@@ -643,6 +733,22 @@ struct Rows {
       m += alike;
     }
     at[line] = here;
+  }
+
+  // Of `count` rows, which lines from `here` on read them and with what weight; how many rows are read, or 0 where the readers of
+  // a row are not neighbours.
+  static int find_readers(const TapList& taps, int64_t here, int64_t first_index, int count, Readers* readers, C* weight) {
+    for (int r = 0; r < count; ++r) readers[r] = 0;
+    int held = 0;
+    for (int m = 0; m < kTogether; ++m)
+      for (int64_t i = taps.first[here + m]; i < taps.first[here + m + 1]; ++i) {
+        const int64_t r = taps.index[i] - first_index;
+        weight[r * kTogether + m] = static_cast<const C*>(taps.weight)[i];
+        if (readers[r] == 0) readers[r] = readers_of(m, m), ++held;
+        else if (reads(readers[r], m - 1)) ++readers[r];
+        else return 0;
+      }
+    return held;
   }
 
   // How many output lines from `here` on to make together: a few, but lines that read the same rows should not be parted.
@@ -978,7 +1084,7 @@ void run_task(const Job& job, int64_t task, char* arena) {
       x_at += i * job.x_batch[d];
       out_at += i * job.out_batch[d];
     }
-    Rows<C, T> rows{job, tile, arena, job.x + x_at * kSize, {}, 0, -1, -1, {}};
+    Rows<C, T> rows{job, tile, arena, job.x + x_at * kSize, {}, false, 0, -1, -1, {}};
     const int last_line = job.stage[job.stage_count - 1].line;
     rows.group = last_line >= 0 ? last_line : job.line_count - 1;
     rows.reset();

@@ -14,6 +14,8 @@
 
 // The loops over the registers of a block must become straight code, at -O2 too.
 #define HP_UNROLL _Pragma("GCC unroll 64")
+// Sums that live in registers must not cross a call.
+#define HP_INLINE inline __attribute__((always_inline))
 
 namespace hp {
 namespace {
