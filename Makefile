@@ -57,18 +57,20 @@ bench: .venv/ready
 	$(PIP) --no-build-isolation ".[cli]"
 	touch $@
 
+# One instruction set: instrumented, each takes minutes to compile.
+SANITIZE_ISAS ?= v3
 # The suite on an instrumented extension, then the parallel part under ThreadSanitizer.
 sanitize: .venv/ready
 	rm -rf build/asan
 	$(PIP) --no-build-isolation --no-deps --target build/asan . \
 	  -C build-dir=build/asan-objects -C cmake.build-type=Debug -C install.strip=false \
-	  -C cmake.define.HALFPIXEL_SANITIZE=address,undefined
+	  -C cmake.define.HALFPIXEL_SANITIZE=address,undefined -C cmake.define.HALFPIXEL_ISAS="$(SANITIZE_ISAS)"
 	ldd build/asan/halfpixel/_native*.so | grep -q libasan
 	PYTHONPATH=build/asan UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	  $(BIN)/python -m pytest -p no:cacheprovider $(SANITIZE_ARGS)
 
-	cmake -S csrc/tests -B build/tsan -DCMAKE_BUILD_TYPE=Debug -DHALFPIXEL_SANITIZE=thread
+	cmake -S csrc/tests -B build/tsan -DCMAKE_BUILD_TYPE=Debug -DHALFPIXEL_SANITIZE=thread -DHALFPIXEL_ISAS=v3
 	cmake --build build/tsan -j 2
 	TSAN_OPTIONS=halt_on_error=1 build/tsan/parallel_test
 

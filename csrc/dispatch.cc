@@ -3,31 +3,41 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <string_view>
 
 #include "band.hh"
 
 namespace hp {
 
-#if defined(__x86_64__)
-extern const Isa isa_v2, isa_v3, isa_v4;
-namespace {
-const Isa* const kAll[] = {&isa_v4, &isa_v3, &isa_v2};
-bool runs(const Isa* isa) {
-  __builtin_cpu_init();
-  if (isa == &isa_v4) return __builtin_cpu_supports("x86-64-v4");
-  if (isa == &isa_v3) return __builtin_cpu_supports("x86-64-v3");
-  return __builtin_cpu_supports("x86-64-v2");
-}
-}  // namespace
-#else
-extern const Isa isa_generic;
-namespace {
-const Isa* const kAll[] = {&isa_generic};
-bool runs(const Isa*) { return true; }
-}  // namespace
-#endif
+extern const Isa isa_v2, isa_v3, isa_v4, isa_generic;
 
 namespace {
+
+const Isa* const kAll[] = {  // as far as they were compiled, the best first
+#ifdef HP_WITH_v4
+    &isa_v4,
+#endif
+#ifdef HP_WITH_v3
+    &isa_v3,
+#endif
+#ifdef HP_WITH_v2
+    &isa_v2,
+#endif
+#ifdef HP_WITH_generic
+    &isa_generic,
+#endif
+};
+
+bool runs([[maybe_unused]] const Isa* isa) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const std::string_view name = isa->name;
+  if (name == "v4") return __builtin_cpu_supports("x86-64-v4");
+  if (name == "v3") return __builtin_cpu_supports("x86-64-v3");
+  if (name == "v2") return __builtin_cpu_supports("x86-64-v2");
+#endif
+  return true;
+}
 
 const Isa* best() {
   for (const Isa* isa : kAll)
