@@ -145,12 +145,31 @@ def test_every_peer_computes_the_definition(case: Case, name: str) -> None:
     check.peer(case, name, peer.edge, peer.result(case, peer.prepare(case, x)()), x)
 
 
-def test_a_wrong_result_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+def _defined(case: Case, x: np.ndarray) -> np.ndarray:
+    return np.concatenate([y for _, y in check.definition(case, x)], axis=case.axes[0])
+
+
+@pytest.mark.parametrize("name", ["linear-x2-planar-float32-4x64x128x128", "area-by3-interleaved-uint8-1080x1920x3"])
+def test_the_definition_in_slabs_is_the_whole(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    case = find(name).small()
+    x = case.array()
+    whole = _defined(case, x)
+    monkeypatch.setattr(check, "_SLAB", x.size // 3)
+    assert len(list(check.definition(case, x))) > 1
+    np.testing.assert_allclose(_defined(case, x), whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("row", [0, 1, -1])
+def test_a_wrong_result_is_never_timed(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
     case = find("linear-x2-planar-float32-4x64x128x128").small()
     x = case.array()
-    wrong = check.definition(case, x).astype(x.dtype)
-    wrong[0, 0, 1, 1] += 1e-3
+    monkeypatch.setattr(check, "_SLAB", x.size // 3)
+    wrong = _defined(case, x).astype(x.dtype)
+    wrong[0, 0, row, 1] += 1e-3
     with pytest.raises(check.WrongResult, match=r"halfpixel is 0\.001"):
+        check.ours(case, wrong, x)
+    wrong[0, 0, row, 1] = np.nan
+    with pytest.raises(check.WrongResult, match="halfpixel is nan"):
         check.ours(case, wrong, x)
     monkeypatch.setattr(check, "ours", lambda *_: (_ for _ in ()).throw(check.WrongResult("ours is wrong")))
     with pytest.raises(check.WrongResult, match="ours is wrong"):
