@@ -26,14 +26,17 @@ ORDER = (
     ("backends",),
     ("_threads", "_resize", "_explain", "_missing", "compat"),
     ("__init__",),
+    ("nn",),
     ("io", "testing"),
     ("cli",),
 )
 ROOM = {name: depth for depth, names in enumerate(ORDER) for name in names}
 # The one call upwards, made when it runs and not when it is loaded: a plan is called, and the call chooses its backend.
-LATE = {("_plan", "backends")}
+# And tensors go to the rooms that know torch.
+LATE = {("_plan", "backends"), ("_resize", "nn")}
 # What a room may import from outside the standard library at all, and what it may import when the module is loaded.
 OUTSIDE = {
+    "nn": {"torch"},
     "testing": {"hypothesis"},
     "io": {"PIL", "tifffile", "imagecodecs"},
     "cli": {"PIL", "matplotlib", "rich", "skimage", "typer"},

@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import backends, edges, errors, filters, grids, presets, testing
+    from . import backends, compat, edges, errors, filters, grids, io, nn, presets, testing
     from ._band import Band
     from ._explain import Explanation, explain
     from ._plan import Plan, plan
@@ -34,7 +34,7 @@ _HOME = {
     "resize_image": "_resize",
     "set_num_threads": "_threads",
 }
-_MODULES = ("backends", "compat", "edges", "errors", "filters", "grids", "nn", "presets", "testing")
+_MODULES = ("backends", "compat", "edges", "errors", "filters", "grids", "io", "nn", "presets", "testing")
 
 __all__ = [
     "Band",
@@ -43,12 +43,15 @@ __all__ = [
     "Plan",
     "PrecisionWarning",
     "backends",
+    "compat",
     "edges",
     "errors",
     "explain",
     "filters",
     "get_num_threads",
     "grids",
+    "io",
+    "nn",
     "plan",
     "presets",
     "resize",

@@ -52,12 +52,14 @@ class Plan:
 
     def recipe(self, dtype: Any = np.float64) -> Recipe:
         """The recipe that serves this dtype (of the forward direction)."""
-        return _recipe(self.builder, self.request, self.builder.variant(np.dtype(dtype).name))
+        return _recipe(self.builder, self.request, self.builder.variant(_name(dtype)))
 
     def program(self, dtype: Any = np.float64) -> Program:
-        """The passes for this dtype, in order."""
-        # Transposed passes are plain arithmetic: what a preset does to some dtypes between its passes has no transpose.
-        variant = self.builder.variant("float64" if self.transposed else np.dtype(dtype).name)
+        """The passes for this dtype ("bfloat16" by name, where NumPy does not know it), in order."""
+        variant = self.builder.variant(_name(dtype))
+        if self.transposed and _recipe(self.builder, self.request, variant).compute == "fixed":
+            # Integer arithmetic has no transpose; what it stands for has.
+            variant = self.builder.variant("float64")
         return _program(self.builder, self.request, variant, self.axes, self.transposed)
 
     @property
@@ -163,6 +165,10 @@ class Plan:
         sizes = "x".join(map(str, self.size_in)) + " -> " + "x".join(map(str, self.size_out))
         what = f"like={self.like!r}" if self.like else f"filter={self.request.filter.name!r}"
         return f"Plan({sizes}, axes={self.axes}, {what}){'.T' if self.transposed else ''}"
+
+
+def _name(dtype: Any) -> str:
+    return dtype if isinstance(dtype, str) else np.dtype(dtype).name
 
 
 def _plain(out: Any, shape: Sizes, x: NDArray[Any]) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ._plan import Plan, plan_of
 from ._request import Options
 from ._sizes import is_sequence
-from .errors import HalfpixelError, HalfpixelValueError, describe_call
+from .errors import HalfpixelError, HalfpixelTypeError, HalfpixelValueError, describe_call
 
 _MAX_READY = 2048
 # Argument sets seen before -> their plan. Written under the interpreter's own dict lock; emptied when full.
@@ -45,7 +45,8 @@ def resize(
     are exact. The result has x's dtype and memory order; integers round half up and saturate; halves and small
     integers compute in float32, the others in float64.
     Arguments:
-        x: an array, or anything that numpy.asarray makes one of: floats, integers, bool or complex, any strides.
+        x: an array, or anything that numpy.asarray makes one of: floats, integers, bool or complex, any strides. Or a
+            torch tensor of the CPU: the result is one too, differentiable, see `halfpixel.nn.functional.resize`.
         size, scale: output lengths, or factors (int, float or Fraction); exactly one of them, or spacing and
             new_spacing.
         axes: the axes to resample.
@@ -79,7 +80,7 @@ def resize(
     except (KeyError, TypeError):
         plan = None
     try:
-        if plan is not None and mask is None and nan == "propagate":
+        if plan is not None and type(x) is np.ndarray and mask is None and nan == "propagate":
             return plan(x, out)
         return _resize(x, key, plan, nan, mask, out)
     except HalfpixelError as error:
@@ -89,6 +90,8 @@ def resize(
 def _resize(x: Any, key: Any, plan: Plan | None, nan: Any, mask: Any, out: Any) -> NDArray[Any]:
     from . import _missing, backends
 
+    if backends.is_tensor(x):
+        return _resize_tensor(x, Options(*key[1:]), nan, mask, out)
     a = backends.as_array(x)
     if plan is None:
         plan = plan_of(a.shape, Options(*key[1:]))
@@ -96,6 +99,16 @@ def _resize(x: Any, key: Any, plan: Plan | None, nan: Any, mask: Any, out: Any) 
     if mask is None and isinstance(nan, str) and nan == "propagate":
         return plan.run(a, out)
     return _missing.resize_valid(plan, a, nan, mask, out)
+
+
+def _resize_tensor(x: Any, options: Options, nan: Any, mask: Any, out: Any) -> Any:
+    from .nn import functional
+
+    if mask is not None or out is not None or nan != "propagate" or options.new_spacing is not None:
+        works = "size= or scale= and the options of halfpixel.nn.functional.resize, or x.numpy()"
+        raise HalfpixelTypeError("tensors take no mask, nan, out or spacing", works)
+    told = {k: v for k, v in options._asdict().items() if k not in ("spacing", "new_spacing")}
+    return functional.resize(x, told.pop("size"), **told)
 
 
 def _remember(key: Any, plan: Plan) -> None:

@@ -65,6 +65,18 @@ def lanczos3(x: Float) -> Float:
     return np.where((x >= -3.0) & (x < 3.0), _sinc(x) * _sinc(x / 3), 0.0)
 
 
+def mks2021(x: Float) -> Float:
+    x = np.abs(x)
+    pieces = (
+        577.0 / 576.0 - 239.0 / 144.0 * x * x,
+        35.0 / 36.0 * (x - 1.0) * (x - 239.0 / 140.0),
+        1.0 / 6.0 * (x - 2.0) * (65.0 / 24.0 - x),
+        1.0 / 36.0 * (x - 3.0) * (x - 15.0 / 4.0),
+        -1.0 / 288.0 * (x - 4.5) * (x - 4.5),
+    )
+    return np.select([x < k + 0.5 for k in range(5)], pieces, 0.0)
+
+
 _OWN: dict[str, Kernel] = {
     "box": box,
     "linear": linear,
@@ -72,6 +84,7 @@ _OWN: dict[str, Kernel] = {
     "cubic": keys(-0.5),
     "cubic(a=-0.75)": keys(-0.75),
     "lanczos3": lanczos3,
+    "mks2021": mks2021,
 }
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ _SINGLE = Variant(compute="double", finish=each_pass("float32"))
 _FLOATS = dict.fromkeys(("float32", "float16", "bfloat16", "complex64"), _SINGLE)
 _COPIES = Variant(weight_rule="floor", coord_rule="accumulated")
 _BYTES = Variant(compute="fixed", finish=_integer_weights)
-_WIDER = {name: rounded(name) for name in INTEGERS if name != "uint8"}
+_WIDER = {name: replace(rounded(name), weight_rule="with_noise") for name in INTEGERS if name != "uint8"}
 
 COORDS = {"pillow": centres, "accumulated": accumulated}
 ROUNDS = {"pillow": by_dtype(Variant(), uint8=_BYTES, bool=_COPIES, **_FLOATS, **_WIDER)}

@@ -30,16 +30,21 @@ def in_order(weight: Float) -> Float:
 
 
 def normalised(weight: Float) -> Float:
-    """Rows divided by their sums, rows that sum to nothing left alone; what is only rounding noise becomes 0."""
+    """Rows divided by their sums, rows that sum to nothing left alone."""
     total = in_order(weight)
-    weight = weight / np.where(total != 0, total, weight.dtype.type(1))
-    weight[np.abs(weight) < SNAP] = 0
-    return weight
+    return weight / np.where(total != 0, total, weight.dtype.type(1))
 
 
 def truncated(line: Line, step: Any, centre: Float) -> Windows:
+    """`with_noise`, without weights that are rounding noise only: a NaN goes no further than the filter."""
+    first, weight = with_noise(line, step, centre)
+    weight[np.abs(weight) < SNAP] = 0
+    return Windows(first, weight)
+
+
+def with_noise(line: Line, step: Any, centre: Float) -> Windows:
     """The antialiased window of Pillow and torch: centres in edge space, both ends rounded by adding a half and
-    truncating, then cut off at the borders and normalised.
+    truncating, then cut off at the borders and normalised. Noise decides ties where integers are rounded.
     """
     real = line.real
     support, function = kernel(line.row.filter)
@@ -70,4 +75,4 @@ def by_index(line: Line) -> tuple[Any, Float]:
 
 
 COORDS = {"by_index": by_index}
-WEIGHTS = {"floor": floors, "truncated": truncated}
+WEIGHTS = {"floor": floors, "truncated": truncated, "with_noise": with_noise}

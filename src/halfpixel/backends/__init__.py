@@ -124,12 +124,17 @@ def _warning_run(run: Run) -> Run:
     return run_and_warn
 
 
+def is_tensor(x: Any) -> bool:
+    """A tensor of torch, found without importing it."""
+    return any(base.__module__.partition(".")[0] == "torch" for base in type(x).__mro__)
+
+
 def as_array(x: Any) -> Array:
     """A NumPy array of a dtype that has arithmetic, from whatever was passed.
 
     Raises: TypeError that says what would work.
     """
-    if any(base.__module__.partition(".")[0] == "torch" for base in type(x).__mro__):
+    if is_tensor(x):
         raise HalfpixelTypeError(f"x is a torch {type(x).__name__}", "tensor.numpy(), of a detached tensor on the CPU")
     if isinstance(x, np.ma.MaskedArray):
         raise HalfpixelTypeError("x is a masked array", "x.data with mask=~numpy.ma.getmaskarray(x)")

@@ -88,6 +88,17 @@ def bind(program: Program, dtype: np.dtype[Any]) -> Run:
     return run if view is None else functools.partial(_run_viewed, run, lambda a: a.view(view))
 
 
+def bind_bfloat16(program: Program) -> Run | None:
+    """A function `run(x, out, "bf16")` on uint16 arrays of bfloat16's bits; None where one run of the kernels is not
+    enough.
+    """
+    solves = any(stage.link.solve for stage in program.stages)
+    if why_not(program) or not program.stages or solves or _continued(program.stages):
+        return None
+    run: Run = _compiled(program, program.stages, 0).run
+    return run
+
+
 def apply(program: Program, x: Array, out: Array) -> None:
     """Run the program on x into out."""
     bind(program, x.dtype)(x, out, code_of(x.dtype))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Plans on CPU tensors: their memory is NumPy's for the time of the call, nothing is copied."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from halfpixel import backends
+from halfpixel._plan import Plan
+from halfpixel.backends import cpu
+from halfpixel.errors import HalfpixelNotImplementedError, HalfpixelTypeError
+
+Run = Callable[[Any, Any, str], None]
+
+
+def result(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """An uninitialised tensor of x's dtype and device: channels-last where x is nothing but that, else contiguous."""
+    layout = torch.contiguous_format
+    if not x.is_contiguous():
+        if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+            layout = torch.channels_last
+        elif x.dim() == 5 and x.is_contiguous(memory_format=torch.channels_last_3d):
+            layout = torch.channels_last_3d
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+
+
+def apply(plan: Plan, x: Tensor) -> Tensor:
+    """`plan(x)`.
+
+    Raises: TypeError for dtypes without arithmetic, NotImplementedError for tensors that are not on the CPU.
+    """
+    if x.device.type != "cpu":
+        raise HalfpixelNotImplementedError(f"x is on {x.device}, the kernels run on the CPU", "x.cpu()")
+    out = result(x, plan.shape_out(tuple(x.shape)))
+    if not out.numel():
+        return out
+    x = x.detach().resolve_conj().resolve_neg()
+    run, code = _bound(plan, x.dtype)
+    if run is None:
+        return out.copy_(apply(plan, x.float()))
+    run(_array(x), _array(out), code)
+    return out
+
+
+def _array(x: Tensor) -> np.ndarray:
+    if x.dtype == torch.bfloat16:
+        x = x.view(torch.uint16)
+    a: np.ndarray = x.numpy()
+    return a
+
+
+@functools.lru_cache(maxsize=2048)
+def _bound(plan: Plan, dtype: torch.dtype) -> tuple[Run | None, str]:
+    """How to run the plan on the dtype; None: in float32, rounded once at the end."""
+    if dtype == torch.bfloat16:
+        return cpu.bind_bfloat16(plan.program("bfloat16")), "bf16"
+    try:
+        return backends.bind(plan, np.dtype(str(dtype).removeprefix("torch.")))
+    except TypeError:
+        works = "a floating-point, integer, bool or complex tensor"
+        raise HalfpixelTypeError(f"x has dtype {dtype}", works) from None
