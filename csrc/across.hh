@@ -28,12 +28,14 @@ struct Across {
   int64_t ahead = 0;                 // lines will read it
 
   static constexpr int64_t L = kLanes<C>;
+  // A kernel of ten shapes: for the types where it pays, or the library would grow by half.
+  static constexpr bool kReads = N == kTogether && kSame<C, float> && (kSame<Tin, float> || kSame<Tin, uint8_t>) && (kSame<Tout, float> || kSame<Tout, uint8_t>);
 
   template <int U>
   HP_INLINE void sum(V<C> (&total)[N][U], int64_t j) const {
     HP_UNROLL for (int i = 0; i < N; ++i)
       HP_UNROLL for (int u = 0; u < U; ++u) total[i][u] = splat<C>(bias[i]);
-    if constexpr (N == kTogether) {
+    if constexpr (kReads) {
       if (readers) return sum_of_readers<U>(total, j);
     }
     for (int k = 0; k < taps; ++k) {
@@ -96,13 +98,19 @@ struct Across {
       }
   }
   // Lanes [from, to) of the register at j: what lies beyond is computed but not stored.
-  inline void lanes(int64_t j, int64_t from, int64_t to) const {
+  __attribute__((noinline)) void lanes(int64_t j, int64_t from, int64_t to) const {
     V<C> total[N][1];
     sum<1>(total, j);
     HP_UNROLL for (int i = 0; i < N; ++i) store_lanes(out[i] + j, stored(total[i][0]), from, to);
   }
 
-  inline void partial(int64_t count) const {  // fewer than a register: through buffers, nothing past the end is touched
+  // What is left beside the blocks: one register, as a call, since it stands in many places.
+  __attribute__((noinline)) void single(int64_t j, bool stream) const {
+    if (stream) block<1, true>(j);
+    else block<1, false>(j);
+  }
+
+  __attribute__((noinline)) void partial(int64_t count) const {  // fewer than a register: through buffers, nothing past the end is touched
     HP_UNROLL for (int i = 0; i < N; ++i) {
       V<C> total = splat<C>(bias[i]);
       Tin buffer[L];
@@ -118,7 +126,7 @@ struct Across {
 
   void run(int64_t n, bool stream) const {
     if (n < L) return partial(n);
-    if constexpr (N == kTogether && kRegister == 64) {
+    if constexpr (kReads && kRegister == 64) {
       if (readers) return run_by<4>(n, stream);
     }
     run_by<N == 4 ? 2 : 4>(n, stream);
@@ -128,13 +136,13 @@ struct Across {
     int64_t j = 0;
     if (stream) {
       const StreamRange range = stream_range(out[0], n, sizeof(Tout), U * L);
-      for (; j + L <= range.begin; j += L) block<1, false>(j);
+      for (; j + L <= range.begin; j += L) single(j, false);
       if (j < range.begin) lanes(j, 0, range.begin - j);
       for (j = range.begin; j + U * L <= range.end; j += U * L) block<U, true>(j);
-      for (; j < range.end; j += L) block<1, true>(j);
+      for (; j < range.end; j += L) single(j, true);
     }
     for (; j + U * L <= n; j += U * L) block<U, false>(j);
-    for (; j + L <= n; j += L) block<1, false>(j);
+    for (; j + L <= n; j += L) single(j, false);
     if (j < n) lanes(n - L, L - (n - j), L);
   }
 };

@@ -32,6 +32,8 @@ constexpr bool kRaw = false;
 template <int N>
 constexpr bool kRaw<Raw<N>> = true;
 template <class T>
+constexpr bool kCommon = !kSame<T, Bool> && !kSame<T, int8_t> && !kSame<T, int16_t>;
+template <class T>
 constexpr int kBytes = sizeof(T);
 template <int N>
 constexpr int kBytes<Raw<N>> = N;
@@ -253,7 +255,7 @@ struct Rows {
       if constexpr (kSame<Tin, C>) return reinterpret_cast<const Tin*>(row(s - 1));
       else return reinterpret_cast<const Tin*>(source_ahead()) + lo;
     };
-    if constexpr (kSame<C, float> && !kSame<T, Bool> && !kSame<T, int8_t> && !kSame<T, int16_t>) {  // the rarer types do without
+    if constexpr (Across<C, Tin, Tout, kTogether>::kReads) {
       if (count == kTogether && stage.post.kind == Post::none && !same_rows(taps, here, here + kTogether - 1)) {
         Across<C, Tin, Tout, kTogether> pass;
         Readers readers[kFewRows];
@@ -301,7 +303,8 @@ struct Rows {
              (!stream || (outs[m + alike] - outs[m]) * int64_t(sizeof(Tout)) % 64 == 0))
         ++alike;
       if (alike == 3) alike = 2;
-      if constexpr (!kSame<C, float>) alike = 1;  // the rarer types are not worth three copies of the kernel
+      constexpr bool several = kSame<C, float> && kCommon<Tin> && kCommon<Tout>;  // the rarer types are not worth three copies
+      if constexpr (!several) alike = 1;
       const Tin** rows = n <= kFewRows ? stack : reinterpret_cast<const Tin**>(arena + stage.pointers);
       for (int k = 0; k < n; ++k) {
         const int64_t index = taps.index[first + k];
@@ -314,7 +317,7 @@ struct Rows {
         }
       }
       at[line] = here;
-      if constexpr (kSame<C, float>) {
+      if constexpr (several) {
         if (alike == 4) combine<4>(stage, rows, n, here + m, outs + m, hi - lo, stream, rounding);
         if (alike == 2) combine<2>(stage, rows, n, here + m, outs + m, hi - lo, stream, rounding);
       }
