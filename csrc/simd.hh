@@ -10,6 +10,8 @@
 #include <cstring>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 // The loops over the registers of a block must become straight code, at -O2 too.
@@ -64,6 +66,9 @@ inline V<C> madd(V<C> a, V<C> b, V<C> c) {
 #elif defined(__AVX2__) && defined(__FMA__)
   if constexpr (sizeof(C) == 4 && C(0.5) != 0) return (V<C>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
   if constexpr (sizeof(C) == 8 && C(0.5) != 0) return (V<C>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(__aarch64__)  // by name: a compiler fuses a sum with its product only where both stand in one block
+  if constexpr (sizeof(C) == 4 && C(0.5) != 0) return (V<C>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+  if constexpr (sizeof(C) == 8 && C(0.5) != 0) return (V<C>)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #endif
   return c + a * b;
 }
@@ -72,6 +77,12 @@ inline Vec<C, 4> madd4(Vec<C, 4> a, Vec<C, 4> b, Vec<C, 4> c) {
 #if defined(__AVX2__) && defined(__FMA__)
   if constexpr (sizeof(C) == 4 && C(0.5) != 0) return (Vec<C, 4>)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
   if constexpr (sizeof(C) == 8 && C(0.5) != 0) return (Vec<C, 4>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(__aarch64__)
+  if constexpr (sizeof(C) == 4 && C(0.5) != 0) return (Vec<C, 4>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+  if constexpr (sizeof(C) == 8 && C(0.5) != 0) {
+    HP_UNROLL for (int i = 0; i < 4; ++i) c[i] = C(__builtin_fma(a[i], b[i], c[i]));
+    return c;
+  }
 #endif
   return c + a * b;
 }
