@@ -112,3 +112,17 @@ def test_compiles_whole_with_dynamic_shapes(function):
         want, got = function(x, reference), compiled(x, reference)
         assert torch.equal(want, got)
         assert torch.equal(*(torch.autograd.grad(y.sum(), x)[0] for y in (want, got)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_function_never_returns_another_size_than_it_promised():
+    """OpenCV rounds 2.5 to even, and a box has a length of its own."""
+    torch._dynamo.reset()
+    x = torch.rand(5, 5)
+    assert functional.resize(x, scale=1.5, axes=(0, 1), like="opencv.linear").shape == (8, 8)
+    for options, says in (({"like": "opencv.linear"}, "was expected"), ({"box": ((0, 3), (0, 3))}, "box=")):
+        compiled = torch.compile(
+            lambda t, o=options: functional.resize(t, scale=1.5, axes=(0, 1), **o), fullgraph=True, backend="aot_eager"
+        )
+        with pytest.raises(Exception, match=says):
+            compiled(x)

@@ -81,7 +81,7 @@ def test_gradients_are_those_of_torch(mode, dims, aligned, antialias):
             want, got = torch.nn.functional.interpolate(x, **how), functional.interpolate(x, **how)
             towards = samples(want.shape, dtype)
             (mine,), (theirs,) = torch.autograd.grad(got, x, towards), torch.autograd.grad(want, x, towards)
-            torch.testing.assert_close(mine, theirs, rtol=0, atol=20 * TOLERANCE[dtype])
+            torch.testing.assert_close(mine, theirs, rtol=0, atol=5 * TOLERANCE[dtype])
 
 
 side = st.integers(1, 40)

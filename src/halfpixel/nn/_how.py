@@ -9,7 +9,7 @@ from typing import Any
 
 from halfpixel._plan import Plan, plan_of
 from halfpixel._request import Options
-from halfpixel.errors import HalfpixelTypeError
+from halfpixel.errors import HalfpixelTypeError, HalfpixelValueError
 
 Sizes = tuple[int, ...]
 
@@ -47,7 +47,10 @@ def axes_of(how: str) -> Sizes:
 
 @functools.lru_cache(maxsize=4096)
 def plan(how: str, size_in: Sizes, size_out: Sizes, transposed: bool) -> Plan:
-    """The plan from `size_in` to `size_out` along the axes, or its transpose, which leads back."""
+    """The plan from `size_in` to `size_out` along the axes, or its transpose, which leads back.
+
+    Raises: ValueError where a kept scale means another size than `size_out`.
+    """
     told = json.loads(how)
     axes = tuple(told.pop("axes"))
     shape = [1] * -axes[0]
@@ -60,4 +63,7 @@ def plan(how: str, size_in: Sizes, size_out: Sizes, transposed: bool) -> Plan:
     else:
         told["size"] = size_out
     made = plan_of(tuple(shape), Options(axes=axes, **told))
+    if made.size_out != size_out:
+        why = f"the preset makes {made.size_out} of {size_in} at this scale, {size_out} was expected"
+        raise HalfpixelValueError(why, "size= in a compiled function")
     return made.T if transposed else made

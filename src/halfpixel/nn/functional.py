@@ -229,6 +229,8 @@ def _options_written(x: Tensor, o: Options) -> str:
 def _traced(x: Tensor, options: Options) -> tuple[str, Sizes, Sizes]:
     """The same where lengths may be symbols; what is wrong with them is said when the operator runs."""
     given = options.size if options.size is not None else options.scale
+    if options.box is not None and options.size is None:
+        raise HalfpixelValueError("scale= with box= in a compiled function", "size= with box=")
     several = isinstance(given, (list, tuple))
     axes, order = _places(x.dim(), len(given) if several else None, options.axes)
     each = tuple(given[p] if several else given for p in order)
