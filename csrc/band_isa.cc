@@ -780,7 +780,10 @@ void run(const Job& job, int64_t task, char* arena) {
 #define HP_NAME(isa) HP_NAME2(isa)
 #define HP_TEXT2(isa) #isa
 #define HP_TEXT(isa) HP_TEXT2(isa)
+#define HP_MOVE2(isa) move_##isa
+#define HP_MOVE(isa) HP_MOVE2(isa)
+void HP_MOVE(HP_ISA)(const Move& move, int64_t begin, int64_t end);
 extern const Isa HP_NAME(HP_ISA);
-const Isa HP_NAME(HP_ISA) = {HP_TEXT(HP_ISA), kRegister, kPermutes, kPermutes && kRegister == 64, run};
+const Isa HP_NAME(HP_ISA) = {HP_TEXT(HP_ISA), kRegister, kPermutes, kPermutes && kRegister == 64, run, HP_MOVE(HP_ISA)};
 
 }  // namespace hp

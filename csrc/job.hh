@@ -142,11 +142,14 @@ struct Job {
   bool copies, copy_by_lanes;
 };
 
+struct Move;
+
 struct Isa {
   const char* name;
   int register_bytes;
   bool permutes32, permutes64;                   // reach 1, 2, 4 without touching memory lane by lane
   void (*run)(const Job& job, int64_t task, char* arena);
+  void (*move)(const Move& move, int64_t begin, int64_t end);  // rearrange_isa.cc
 };
 
 }  // namespace hp

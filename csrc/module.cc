@@ -16,6 +16,7 @@
 
 #include "band.hh"
 #include "parallel.hh"
+#include "rearrange.hh"
 #include "solve.hh"
 
 namespace nb = nanobind;
@@ -179,6 +180,14 @@ NB_MODULE(_native, m) {
         },
         "x"_a.noconvert(), "out"_a.noconvert(), "axis"_a, "code"_a, "lower"_a, "scale"_a, "upper"_a, "column"_a, "correction"_a,
         "head"_a, "repeats"_a);
+  m.def("rearrange",
+        [](In x, Out out) {
+          if (x.itemsize() != out.itemsize()) throw std::invalid_argument("rearrange: x and out differ in element size");
+          const hp::Array from = array_of(x), to = array_of(out);
+          Unlocked unlocked;
+          hp::rearrange(from, to, int(x.itemsize()));
+        },
+        "x"_a.noconvert(), "out"_a.noconvert());
   m.def("isa", &hp::isa);
   m.def("isas", &hp::isas);
   m.def("set_isa", [](const std::string& name) {

@@ -153,6 +153,10 @@ class Plan:
         return isinstance(other, Plan) and self._state() == other._state()
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
         return hash(self._state())
 
     def _state(self) -> tuple[Any, ...]:
