@@ -41,6 +41,10 @@ class HalfpixelRuntimeError(HalfpixelError, RuntimeError):
     """Something that this process or machine cannot do."""
 
 
+class HalfpixelShapeError(HalfpixelValueError, RuntimeError):
+    """Shapes that do not fit each other, where torch's habit is RuntimeError."""
+
+
 class HalfpixelNotImplementedError(HalfpixelError, NotImplementedError):
     """A combination that is well defined but that no backend offers."""
 

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 from . import functional
+from .shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from .upsample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
-__all__ = ["Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "functional"]
+__all__ = [
+    "ChannelShuffle", "PixelShuffle", "PixelUnshuffle", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
+    "functional",
+]  # fmt: skip

@@ -108,7 +108,7 @@ def interpolate(
 
 
 _MAX_READY = 1024
-# Calls seen before, of contiguous tensors: the operator's arguments and the plan with everything looked up. Emptied when full.
+# Calls of contiguous tensors seen before: the operator's arguments, and the plan with everything looked up.
 _ready: dict[Any, tuple[Any, _tensors.Ready]] = {}
 
 

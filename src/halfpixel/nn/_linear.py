@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Linear operators of one tensor: each is its own derivative, and the gradient is the operator of other arguments.
+"""Functions that are linear in one tensor: the gradient is another of the same kind.
 
-An operator here is reached by the cheapest way that keeps every derivative: its kernel alone where nobody records or
-watches; an autograd.Function of Python where a gradient is asked for, which costs half of what the dispatcher's record
-does; a Function with a tangent in forward mode and under functorch, since an operator's registered gradient knows no
-tangent; the dispatcher's operator under compilers, tracers and for other kinds of tensors.
+They are reached by the cheapest way that keeps every derivative: the kernel alone where nobody records or watches; an
+autograd.Function of Python where a gradient is asked for, which costs half of what the dispatcher's record does; and in
+general, under compilers, transforms and for other kinds of tensors, by the dispatcher or as torch's own functions.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +18,58 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 _library = torch.library.Library("halfpixel", "DEF")
-_mode_level = torch._C._len_torch_dispatch_stack
+_modes = torch._C._len_torch_dispatch_stack
 _functorch = torch._C._functorch.peek_interpreter_stack
+_is_batched = torch._C._functorch.is_legacy_batchedtensor
 
 Arguments = tuple[Any, ...]
+Kernel = Callable[..., Tensor]
 
 
-class Linear:
-    """The operator `halfpixel::name(Tensor x, *arguments)`, linear in x (or affine: see `tangent`).
+class Linear(ABC):
+    """A function of a tensor and arguments, linear in the tensor (or affine: see `Operator.tangent`)."""
+
+    kernel: Kernel
+    adjoint: Callable[..., Arguments]
+
+    @abstractmethod
+    def general(self, x: Tensor, *arguments: Any) -> Tensor:
+        """The function on anything, with every derivative."""
+
+    def __call__(self, x: Tensor, *arguments: Any) -> Tensor:
+        """The function on x."""
+        if unwatched(x):
+            return self.quick(x, arguments, self.kernel, *arguments)
+        return self.general(x, *arguments)
+
+    def quick(self, x: Tensor, arguments: Arguments, kernel: Kernel, *more: Any) -> Tensor:
+        """The function on an unwatched x, whose value the caller knows to be `kernel(x, *more)`."""
+        if x.requires_grad and torch.is_grad_enabled():
+            y: Tensor = _Recorded.apply(x, self, arguments, kernel, more)
+            return y
+        return kernel(x, *more)
+
+    def back(self, grad: Tensor, arguments: Arguments) -> Tensor:
+        """The gradient of a call with these arguments."""
+        return self(grad, *self.adjoint(*arguments))
+
+
+class Composite(Linear):
+    """A linear function with a kernel for unwatched tensors and a definition, in torch's functions, for all others.
+
+    Arguments: kernel: returns a new tensor. definition: the same. adjoint: the arguments of the transpose.
+    """
+
+    def __init__(self, kernel: Kernel, definition: Kernel, adjoint: Callable[..., Arguments]) -> None:
+        self.kernel, self.definition, self.adjoint = kernel, definition, adjoint
+
+    def general(self, x: Tensor, *arguments: Any) -> Tensor:
+        """The definition."""
+        return self.definition(x, *arguments)
+
+
+class Operator(Linear):
+    """The operator `halfpixel::name(Tensor x, *arguments)` of torch's dispatcher.
 
     Arguments:
         name, schema: of the operator; the schema lists what follows `Tensor x`.
@@ -39,8 +83,8 @@ class Linear:
         self,
         name: str,
         schema: str,
-        kernel: Callable[..., Tensor],
-        fake: Callable[..., Tensor],
+        kernel: Kernel,
+        fake: Kernel,
         adjoint: Callable[..., Arguments],
         tangent: Callable[..., Arguments] = lambda *arguments: arguments,
     ) -> None:
@@ -52,21 +96,10 @@ class Linear:
         torch.library.register_vmap(self.name, self._batched, lib=_library)
         self.operator = getattr(torch.ops.halfpixel, name).default
 
-    def __call__(self, x: Tensor, *arguments: Any) -> Tensor:
-        """The operator on x."""
-        if unwatched(x):
-            return self.quick(x, arguments, self.kernel, *arguments)
-        return self.dispatched(x, *arguments)
-
-    def quick(self, x: Tensor, arguments: Arguments, kernel: Callable[..., Tensor], *more: Any) -> Tensor:
-        """The operator on an unwatched x, whose value the caller knows to be `kernel(x, *more)`."""
-        if x.requires_grad and torch.is_grad_enabled():
-            y: Tensor = _Recorded.apply(x, self, arguments, kernel, more)
-            return y
-        return kernel(x, *more)
-
-    def dispatched(self, x: Tensor, *arguments: Any) -> Tensor:
-        """The operator on anything: under compilers, transforms, batched and other kinds of tensors."""
+    def general(self, x: Tensor, *arguments: Any) -> Tensor:
+        """The dispatcher's operator; a Function with a tangent where a transform may ask for one, since an operator's
+        registered gradient knows none, and compilers take no such Function whole.
+        """
         y: Tensor
         if not torch.compiler.is_compiling() and (forward_ad._current_level >= 0 or _functorch() is not None):
             y = _WithTangent.apply(x, _Call(self, arguments))
@@ -75,7 +108,7 @@ class Linear:
         return y
 
     def _gradient(self, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return self.dispatched(grad, *self.adjoint(*ctx.arguments)), *(None for _ in ctx.arguments)
+        return self.back(grad, ctx.arguments), *(None for _ in ctx.arguments)
 
     def _batched(self, info: Any, in_dims: tuple[int | None, ...], x: Tensor, *arguments: Any) -> tuple[Tensor, int]:
         return self.operator(x.movedim(in_dims[0] or 0, 0), *arguments), 0
@@ -87,21 +120,18 @@ def _keep_arguments(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 class _Recorded(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, linear: Linear, arguments: Arguments, kernel: Callable[..., Tensor], more: Arguments
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, linear: Linear, arguments: Arguments, kernel: Kernel, more: Arguments) -> Tensor:
         ctx.linear, ctx.arguments = linear, arguments
         return kernel(x, *more)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        linear: Linear = ctx.linear
-        return linear.dispatched(grad, *linear.adjoint(*ctx.arguments)), None, None, None, None
+        return ctx.linear.back(grad, ctx.arguments), None, None, None, None
 
 
 @dataclass(frozen=True)  # and no tuple: functorch would take that apart
 class _Call:
-    linear: Linear
+    linear: Operator
     arguments: Arguments
 
 
@@ -119,13 +149,12 @@ class _WithTangent(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        linear, arguments = ctx.call.linear, ctx.call.arguments
-        return linear.dispatched(grad, *linear.adjoint(*arguments)), None
+        return ctx.call.linear.back(grad, ctx.call.arguments), None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
-        linear, arguments = ctx.call.linear, ctx.call.arguments
-        return linear.dispatched(tangent, *linear.tangent(*arguments))
+        linear: Operator = ctx.call.linear
+        return linear(tangent, *linear.tangent(*ctx.call.arguments))
 
 
 def unwatched(x: Tensor) -> bool:
@@ -134,7 +163,8 @@ def unwatched(x: Tensor) -> bool:
         not torch.compiler.is_compiling()
         and type(x) in (Tensor, torch.nn.Parameter)
         and x.is_cpu
-        and _mode_level() == 0
+        and _modes() == 0
         and forward_ad._current_level < 0
         and not _functorch()
+        and not _is_batched(x)
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from . import _how, _tensors
-from ._linear import Linear
+from ._linear import Operator
 
 Sizes = tuple[int, ...]
 
@@ -26,7 +26,7 @@ def _fake(x: Tensor, how: str, size_in: list[int], size_out: list[int], transpos
     return _tensors.result(x, tuple(shape))
 
 
-OPERATOR = Linear(
+OPERATOR = Operator(
     "resize",
     "str how, SymInt[] size_in, SymInt[] size_out, bool transposed",
     _kernel,

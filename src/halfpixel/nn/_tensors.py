@@ -19,15 +19,31 @@ from halfpixel.errors import HalfpixelNotImplementedError, HalfpixelTypeError
 Run = Callable[[Any, Any, str], None]
 
 
-def result(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """An uninitialised tensor of x's dtype and device: channels-last where x is nothing but that, else contiguous."""
+def result(x: Tensor, shape: tuple[int, ...], spatial: int | None = None) -> Tensor:
+    """An uninitialised tensor of x's dtype and device, in the memory format that torch would suggest for x: where
+    `spatial` is given, channels-last only for so many spatial axes.
+    """
     layout = torch.contiguous_format
-    if not x.is_contiguous():
-        if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-            layout = torch.channels_last
-        elif x.dim() == 5 and x.is_contiguous(memory_format=torch.channels_last_3d):
-            layout = torch.channels_last_3d
+    if spatial in (None, x.dim() - 2) and suggests_last(x):
+        layout = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+
+
+def suggests_last(x: Tensor) -> bool:
+    """torch's own rule (`suggest_memory_format`): the strides ascend from the channels over the last axis to the first,
+    and are not those of a contiguous tensor as well.
+    """
+    if x.dim() not in (4, 5) or (x.is_contiguous() and x.stride(1) != 1):
+        return False
+    sizes, strides = x.shape, x.stride()
+    if strides[1] == 0:
+        return False
+    least = 0
+    for axis in (1, *range(x.dim() - 1, 1, -1), 0):
+        if sizes[axis] == 0 or strides[axis] < least or (axis == 0 and least == strides[1]):
+            return False
+        least = strides[axis] * max(sizes[axis], 1)
+    return True
 
 
 def apply(plan: Plan, x: Tensor) -> Tensor:
@@ -46,6 +62,21 @@ def apply(plan: Plan, x: Tensor) -> Tensor:
         return out.copy_(apply(plan, x.float()))
     run(_array(x), _array(out), code)
     return out
+
+
+def rearrange(x: Tensor, out: Tensor) -> None:
+    """Copy x into out, of the same shape and dtype and of any strides."""
+    if cpu.why_not() is not None:
+        out.copy_(x)
+    elif out.numel():
+        cpu.native().rearrange(_bits(x.detach().resolve_conj().resolve_neg()), _bits(out))
+
+
+def _bits(x: Tensor) -> np.ndarray:
+    """The elements' bits, by a dtype that NumPy knows."""
+    sizes = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
+    a: np.ndarray = x.view(sizes[x.element_size()]).numpy()
+    return a
 
 
 class Ready:

@@ -5,5 +5,6 @@ from __future__ import annotations
 
 from ._interpolate import interpolate
 from ._resize import resize
+from ._shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
-__all__ = ["interpolate", "resize"]
+__all__ = ["channel_shuffle", "interpolate", "pixel_shuffle", "pixel_unshuffle", "resize"]
