@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import backends, compat, edges, errors, filters, grids, io, nn, presets, testing
+    from ._accelerate import accelerate, accelerated
     from ._band import Band
     from ._explain import Explanation, explain
     from ._plan import Plan, plan
@@ -27,6 +28,8 @@ _HOME = {
     "HalfpixelError": "errors",
     "Plan": "_plan",
     "PrecisionWarning": "errors",
+    "accelerate": "_accelerate",
+    "accelerated": "_accelerate",
     "explain": "_explain",
     "get_num_threads": "_threads",
     "plan": "_plan",
@@ -42,6 +45,8 @@ __all__ = [
     "HalfpixelError",
     "Plan",
     "PrecisionWarning",
+    "accelerate",
+    "accelerated",
     "backends",
     "compat",
     "edges",

@@ -91,9 +91,7 @@ def interpolate(
             for n, s in zip(input.shape[2:], scale, strict=True)
         )  # fmt: skip
         keeps = scale is not None and not recompute_scale_factor and mode != "area"
-        how = _mode_written(
-            dims, mode, bool(align_corners), antialias, scale if keeps else None, mode in _BY_LAYOUT and _last(input)
-        )
+        how = mode_written(dims, mode, bool(align_corners), antialias, scale if keeps else None, by_layout(input, mode))
         size_in = tuple(input.shape[2:])
         if key is not None and _tensors.Ready.serves(input):
             _remember(key, input, (how, size_in, size_out, False))
@@ -127,11 +125,12 @@ def _remember(key: Any, input: Tensor, arguments: tuple[Any, ...]) -> None:
 
 # torch takes another kernel, with its own coordinates, for channels-last images of more than three channels.
 _BY_LAYOUT = ("nearest", "nearest-exact")
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-def _last(x: Tensor) -> bool:
-    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
-    if x.dim() not in layouts or not x.is_contiguous(memory_format=layouts[x.dim()]):
+def by_layout(x: Tensor, mode: str) -> bool:
+    """Whether the mode's coordinates are those of the other kernel."""
+    if mode not in _BY_LAYOUT or x.dim() not in _LAYOUTS or not x.is_contiguous(memory_format=_LAYOUTS[x.dim()]):
         return False
     return True if x.shape[1] > 3 else False  # noqa: SIM210 (a symbol becomes a fact here)
 
@@ -176,9 +175,10 @@ def _lengths(dims: int, size: Any) -> Sizes:
 
 
 @torch.compiler.assume_constant_result
-def _mode_written(
+def mode_written(
     dims: int, mode: str, align_corners: bool, antialias: bool, scale: tuple[float, ...] | None, last: bool
 ) -> str:
+    """The options that a mode of torch's stands for; scale where torch keeps it, last as `by_layout` says."""
     return _mode_known(dims, mode, align_corners, antialias, scale, last)
 
 

@@ -169,7 +169,8 @@ def _shapes(shape: Sizes, factors: Sizes, inverse: bool) -> Sizes:
     return (*shape[: -d - 1], channels, *(n // f if inverse else n * f for n, f in pairs))
 
 
-def _shuffled(x: Tensor, factors: Sizes, order: str, inverse: bool) -> Tensor:
+def shuffled(x: Tensor, factors: Sizes, order: str, inverse: bool) -> Tensor:
+    """Shapes that fit, shuffled by the kernel."""
     out = _tensors.result(x, _shapes(tuple(x.shape), factors, inverse), len(factors))
     packed, spread = (out, x) if inverse else (x, out)
     (a_shape, a_axes), (b_shape, b_axes) = (
@@ -195,7 +196,8 @@ def _shuffled_by_views(x: Tensor, factors: Sizes, order: str, inverse: bool) -> 
     return x.reshape(a_shape).permute(a_axes).permute(back).reshape(shape)
 
 
-def _channels(x: Tensor, groups: int, each: int) -> Tensor:
+def channels_shuffled(x: Tensor, groups: int, each: int) -> Tensor:
+    """Groups of so many channels each, shuffled by the kernel."""
     out = _tensors.result(x, tuple(x.shape))
     n, _, *spatial = x.shape
     _tensors.rearrange(x.view(n, groups, each, *spatial).transpose(1, 2), out.view(n, each, groups, *spatial))
@@ -207,5 +209,5 @@ def _channels_by_views(x: Tensor, groups: int, each: int) -> Tensor:
     return y
 
 
-_SHUFFLE = Composite(_shuffled, _shuffled_by_views, lambda factors, order, inverse: (factors, order, not inverse))
-_CHANNELS = Composite(_channels, _channels_by_views, lambda groups, each: (each, groups))
+_SHUFFLE = Composite(shuffled, _shuffled_by_views, lambda factors, order, inverse: (factors, order, not inverse))
+_CHANNELS = Composite(channels_shuffled, _channels_by_views, lambda groups, each: (each, groups))
