@@ -780,10 +780,11 @@ void run(const Job& job, int64_t task, char* arena) {
 #define HP_NAME(isa) HP_NAME2(isa)
 #define HP_TEXT2(isa) #isa
 #define HP_TEXT(isa) HP_TEXT2(isa)
-#define HP_MOVE2(isa) move_##isa
-#define HP_MOVE(isa) HP_MOVE2(isa)
-void HP_MOVE(HP_ISA)(const Move& move, int64_t begin, int64_t end);
+#define HP_PART2(part, isa) part##_##isa
+#define HP_PART(part, isa) HP_PART2(part, isa)
+void HP_PART(move, HP_ISA)(const Move& move, int64_t begin, int64_t end);
+void HP_PART(pool, HP_ISA)(const Pool& pool, int64_t task, char* arena);
 extern const Isa HP_NAME(HP_ISA);
-const Isa HP_NAME(HP_ISA) = {HP_TEXT(HP_ISA), kRegister, kPermutes, kPermutes && kRegister == 64, run, HP_MOVE(HP_ISA)};
+const Isa HP_NAME(HP_ISA) = {HP_TEXT(HP_ISA), kRegister, kPermutes, kPermutes && kRegister == 64, run, HP_PART(move, HP_ISA), HP_PART(pool, HP_ISA)};
 
 }  // namespace hp

@@ -143,6 +143,7 @@ struct Job {
 };
 
 struct Move;
+struct Pool;
 
 struct Isa {
   const char* name;
@@ -150,6 +151,7 @@ struct Isa {
   bool permutes32, permutes64;                   // reach 1, 2, 4 without touching memory lane by lane
   void (*run)(const Job& job, int64_t task, char* arena);
   void (*move)(const Move& move, int64_t begin, int64_t end);  // rearrange_isa.cc
+  void (*pool)(const Pool& pool, int64_t task, char* arena);   // pool_isa.cc
 };
 
 }  // namespace hp

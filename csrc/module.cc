@@ -16,6 +16,7 @@
 
 #include "band.hh"
 #include "parallel.hh"
+#include "pool.hh"
 #include "rearrange.hh"
 #include "solve.hh"
 
@@ -144,6 +145,25 @@ hp::Array array_of(const A& a) {
   return out;
 }
 
+using Places = nb::ndarray<const int64_t, nb::c_contig>;
+
+const char* bytes_of(const In& x) { return static_cast<const char*>(x.data()); }
+char* bytes_of(Out& x) { return static_cast<char*>(x.data()); }
+
+hp::Type typed(const In& x, const Out& out, const char* code) {
+  const hp::Type type = type_of(code);
+  if (x.itemsize() != size_t(hp::element_bytes(type)) || out.itemsize() != x.itemsize()) throw std::invalid_argument("the element code does not fit the arrays");
+  return type;
+}
+
+hp::Places places_of(const In& x, const Places& place, const Out& out, int64_t planes, int64_t channels, int64_t n_in, int64_t n_out, bool back) {
+  const size_t windows = size_t(planes) * size_t(channels) * size_t(n_in), all = size_t(planes) * size_t(channels) * size_t(n_out);
+  if (place.size() != windows || x.size() != (back ? all : windows) || out.size() != (back ? windows : all))
+    throw std::invalid_argument("places: the arrays' sizes do not fit");
+  if (x.itemsize() != out.itemsize()) throw std::invalid_argument("places: x and out differ in element size");
+  return {planes, channels, n_in, n_out};
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -188,6 +208,49 @@ NB_MODULE(_native, m) {
           hp::rearrange(from, to, int(x.itemsize()));
         },
         "x"_a.noconvert(), "out"_a.noconvert());
+  // Dense arrays of these, their shapes checked by the caller but for the number of elements.
+  m.def("max_pool",
+        [](In x, Out out, std::optional<nb::ndarray<int64_t, nb::c_contig>> place, const char* code, int64_t planes, int64_t channels, bool last,
+           const std::vector<std::vector<int64_t>>& sizes) {
+          hp::PoolSpec spec{planes, channels, last, {}, {}, {}, {}, {}, {}};
+          int64_t* const rows[] = {spec.in, spec.out, spec.kernel, spec.stride, spec.padding, spec.dilation};
+          if (sizes.size() != 6) throw std::invalid_argument("max_pool: sizes are in, out, kernel, stride, padding, dilation");
+          for (int i = 0; i < 6; ++i) {
+            if (sizes[i].size() != 3) throw std::invalid_argument("max_pool: three of every size");
+            std::copy(sizes[i].begin(), sizes[i].end(), rows[i]);
+          }
+          const int64_t items = planes * channels;
+          if (int64_t(x.size()) != items * spec.in[0] * spec.in[1] * spec.in[2] || int64_t(out.size()) != items * spec.out[0] * spec.out[1] * spec.out[2] ||
+              (place && place->size() != out.size()))
+            throw std::invalid_argument("max_pool: the arrays' sizes do not fit");
+          const hp::Type type = typed(x, out, code);
+          int64_t* const places = place ? place->data() : nullptr;
+          Unlocked unlocked;
+          hp::max_pool(spec, type, bytes_of(x), bytes_of(out), places);
+        },
+        "x"_a.noconvert(), "out"_a.noconvert(), "place"_a.none(), "code"_a, "planes"_a, "channels"_a, "last"_a, "sizes"_a);
+  m.def("unpool",
+        [](In x, Places place, Out out, int64_t planes, int64_t channels, int64_t n_in, int64_t n_out) {
+          const hp::Places places = places_of(x, place, out, planes, channels, n_in, n_out, false);
+          Unlocked unlocked;
+          return hp::unpool(places, int(x.itemsize()), bytes_of(x), place.data(), bytes_of(out));
+        },
+        "x"_a.noconvert(), "place"_a.noconvert(), "out"_a.noconvert(), "planes"_a, "channels"_a, "n_in"_a, "n_out"_a);
+  m.def("pool_back",
+        [](In x, Places place, Out out, const char* code, int64_t planes, int64_t channels, int64_t n_in, int64_t n_out) {
+          const hp::Places places = places_of(x, place, out, planes, channels, n_in, n_out, false);
+          const hp::Type type = typed(x, out, code);
+          Unlocked unlocked;
+          return hp::pool_back(places, type, bytes_of(x), place.data(), bytes_of(out));
+        },
+        "x"_a.noconvert(), "place"_a.noconvert(), "out"_a.noconvert(), "code"_a, "planes"_a, "channels"_a, "n_in"_a, "n_out"_a);
+  m.def("gather",
+        [](In x, Places place, Out out, bool winners, int64_t planes, int64_t channels, int64_t n_in, int64_t n_out) {
+          const hp::Places places = places_of(x, place, out, planes, channels, n_in, n_out, true);
+          Unlocked unlocked;
+          return hp::gather(places, int(x.itemsize()), winners, bytes_of(x), place.data(), bytes_of(out));
+        },
+        "x"_a.noconvert(), "place"_a.noconvert(), "out"_a.noconvert(), "winners"_a, "planes"_a, "channels"_a, "n_in"_a, "n_out"_a);
   m.def("isa", &hp::isa);
   m.def("isas", &hp::isas);
   m.def("set_isa", [](const std::string& name) {

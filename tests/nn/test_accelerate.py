@@ -97,6 +97,20 @@ def test_pooling_and_shuffles(calls):
     assert sum(calls.values()) == 6, calls
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_max_pooling_and_unpooling(calls, dims):
+    x = picture(dims).requires_grad_()
+    pool, unpool = f"max_pool{dims}d", f"max_unpool{dims}d"
+    want = getattr(T, unpool)(*getattr(T, pool)(x, 3, 2, 1, return_indices=True), 3, 2, 1, x.shape[2:])
+    (grad,) = torch.autograd.grad(want.sin().sum(), x)
+    with halfpixel.accelerate():
+        got = getattr(T, unpool)(*getattr(T, pool)(x, 3, 2, 1, return_indices=True), 3, 2, 1, x.shape[2:])
+        (again,) = torch.autograd.grad(got.sin().sum(), x)
+    assert torch.equal(got, want)
+    assert torch.equal(again, grad)
+    assert sum(calls.values()) == 3, calls
+
+
 def test_what_kernels_do_not_take_goes_to_torch(calls):
     x = picture(2)
     odd = torch.ops.aten.upsample_bilinear2d.default

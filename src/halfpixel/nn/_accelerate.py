@@ -2,8 +2,8 @@
 """Our kernels behind torch's own operators of the CPU, so that code written without us gets them.
 
 Autograd, forward mode, vmap and inference mode stay torch's: they call the operators below them, and those are ours.
-What a kernel here does not take goes to torch's own, which was looked up before it was replaced. Compilers decompose these
-operators and do not come here.
+What a kernel here does not take goes to torch's own, which was looked up before it was replaced. Compilers decompose
+these operators and do not come here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from halfpixel.backends import cpu
 from halfpixel.errors import HalfpixelError
 
-from . import _how, _shuffle, _tensors
+from . import _how, _pool, _shuffle, _tensors, _windows
 from ._interpolate import by_layout, mode_written
 
 Function = Callable[..., Any]
@@ -124,6 +124,30 @@ def _channel_shuffle(x: Tensor, groups: int) -> Tensor:
     return _shuffle.channels_shuffled(x, groups, x.shape[1] // groups)
 
 
+class _MaxPool:
+    """Max pooling with indices, and its backward."""
+
+    def __init__(self, dims: int) -> None:
+        self.dims = dims
+
+    def forward(self, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Any:
+        window = _windows.windows(self.dims, list(kernel), list(stride), list(padding), list(dilation))
+        return _pool.pooled(x, self.dims, window, ceil)
+
+    def backward(self, grad: Tensor, x: Tensor, *rest: Any) -> Tensor:
+        places = rest[-1]
+        if places.shape != grad.shape or x.dim() not in (self.dims + 1, self.dims + 2):
+            raise Declined
+        return _windows.summed(grad, places, tuple(x.shape[-self.dims :]))
+
+
+def _max_unpool(x: Tensor, places: Tensor, size: list[int], *_: Any) -> Tensor:
+    fits = places.shape == x.shape and places.dtype == torch.int64 and x.dim() in (len(size) + 1, len(size) + 2)
+    if not fits or 0 in x.shape[1:] or min(size) < 1 or x.element_size() > 8:
+        raise Declined
+    return _windows.unpooled(x, places, tuple(size))
+
+
 # ATen operator -> ours, called with the operator's arguments in order.
 TABLE: dict[str, Function] = {
     **{name: _Upsample(name, False) for name in _UPSAMPLES},
@@ -132,6 +156,10 @@ TABLE: dict[str, Function] = {
     "_adaptive_avg_pool3d": _Average(3).forward,
     "_adaptive_avg_pool2d_backward": _Average(2).backward,
     "_adaptive_avg_pool3d_backward": _Average(3).backward,
+    **{f"max_pool{d}d_with_indices": _MaxPool(d).forward for d in (2, 3)},
+    **{f"max_pool{d}d_with_indices_backward": _MaxPool(d).backward for d in (2, 3)},
+    "max_unpool2d": _max_unpool,
+    "max_unpool3d": _max_unpool,
     "pixel_shuffle": _pixel_shuffle,
     "pixel_unshuffle": _pixel_unshuffle,
     "channel_shuffle": _channel_shuffle,

@@ -69,10 +69,10 @@ def rearrange(x: Tensor, out: Tensor) -> None:
     if cpu.why_not() is not None:
         out.copy_(x)
     elif out.numel():
-        cpu.native().rearrange(_bits(x.detach().resolve_conj().resolve_neg()), _bits(out))
+        cpu.native().rearrange(bits(x.detach().resolve_conj().resolve_neg()), bits(out))
 
 
-def _bits(x: Tensor) -> np.ndarray:
+def bits(x: Tensor) -> np.ndarray:
     """The elements' bits, by a dtype that NumPy knows."""
     sizes = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
     a: np.ndarray = x.view(sizes[x.element_size()]).numpy()

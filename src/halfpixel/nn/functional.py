@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 from ._interpolate import interpolate
+from ._pooling import max_pool1d, max_pool2d, max_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
 from ._resize import resize
 from ._shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
-__all__ = ["channel_shuffle", "interpolate", "pixel_shuffle", "pixel_unshuffle", "resize"]
+__all__ = [
+    "channel_shuffle", "interpolate", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d",
+    "max_unpool3d", "pixel_shuffle", "pixel_unshuffle", "resize",
+]  # fmt: skip

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""Max pooling with indices and max unpooling: torch's values, loops, duplicates, bad indices, derivatives."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
+
+from halfpixel import nn  # noqa: E402
+from halfpixel.backends import cpu  # noqa: E402
+from halfpixel.nn import _linear, _pool  # noqa: E402
+from halfpixel.nn import functional as F  # noqa: E402
+
+# torch's own forward mode scripts its decompositions; halves are slow to pool in torch and that is no matter here.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+
+T = torch.nn.functional
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8, torch.int8, torch.int16,
+          torch.int32, torch.int64]  # fmt: skip
+LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def torchs_own():
+    """Names that may not be called: ints and floats are pooled by our kernels where there are any."""
+    left = {} if cpu.why_not() is None else _pool._THEIRS_PLACES
+    return mock.patch.object(_pool, "_THEIRS_PLACES", left)
+
+
+def numbers(shape, dtype, seed):
+    """Few different values, so that maxima are equal often, and NaN, infinities and -0 where there are any."""
+    x = torch.randint(-4, 5, shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    if dtype.is_floating_point:
+        x[x == 4] = float("nan")
+        x[x == -4] = -float("inf")
+        x[x == 3] = float("inf")
+    return x
+
+
+def same(a, b):
+    return a.dtype == b.dtype and torch.equal(a.nan_to_num(nan=77.0), b.nan_to_num(nan=77.0))
+
+
+@given(
+    dims=st.integers(1, 3), size=st.tuples(*[st.integers(1, 41)] * 3), kernel=st.tuples(*[st.integers(1, 5)] * 3),
+    stride=st.tuples(*[st.integers(1, 5)] * 3), padding=st.tuples(*[st.integers(0, 2)] * 3),
+    dilation=st.tuples(*[st.integers(1, 3)] * 3), ceil=st.booleans(), last=st.booleans(), batched=st.booleans(),
+    dtype=st.sampled_from(DTYPES[:-1]), channels=st.integers(1, 19), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_values_and_places_are_those_of_torch(
+    dims, size, kernel, stride, padding, dilation, ceil, last, batched, dtype, channels, seed
+):
+    size = tuple(min(n, 9) for n in size[: dims - 1]) + size[2:]
+    kernel, stride, dilation = kernel[:dims], stride[:dims], dilation[:dims]
+    padding = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=False))
+    x = numbers((*((2,) if batched else ()), channels, *size), dtype, seed)
+    if last and batched and dims > 1:
+        x = x.contiguous(memory_format=LAST[x.dim()])
+    reference = x if dtype.is_floating_point else x.double()  # torch pools few integers
+    if dims == 3:
+        reference = reference.contiguous()  # torch's channels-last volumes point at 0 for windows of -inf alone
+    try:
+        want, places = getattr(T, f"max_pool{dims}d_with_indices")(reference, kernel, stride, padding, dilation, ceil)
+    except RuntimeError:
+        with pytest.raises(RuntimeError):
+            getattr(F, f"max_pool{dims}d")(x, kernel, stride, padding, dilation, ceil, return_indices=True)
+        return
+    with torchs_own():
+        got, at = getattr(F, f"max_pool{dims}d")(x, kernel, stride, padding, dilation, ceil, return_indices=True)
+    assert same(got, want.to(dtype))
+    assert torch.equal(at, places)
+    if dims == 2 and batched:
+        assert got.stride() == want.stride()
+    assert same(getattr(F, f"max_pool{dims}d")(x, kernel, stride, padding, dilation, ceil), got)
+
+
+def by_loop(x, indices, size):
+    """Element by element, in order: the last of equal places stays."""
+    out = torch.zeros(*x.shape[:2], size, dtype=x.dtype)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            for i in range(x.shape[2]):
+                out[n, c, indices[n, c, i]] = x[n, c, i]
+    return out
+
+
+@given(st.integers(1, 23), st.integers(1, 31), st.sampled_from(DTYPES), st.integers(0, 99), st.integers(1, 3))
+def test_unpooling_against_a_loop_with_duplicates(n_in, n_out, dtype, seed, channels):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(-9, 9, (2, channels, n_in), generator=generator).to(dtype)
+    indices = torch.randint(0, n_out, x.shape, generator=generator)
+    got = F.max_unpool1d(x, indices, n_out, stride=n_out, output_size=(n_out,)) if n_in == 1 else _pool._MAP(
+        x, indices, (n_out,), "place"
+    )  # fmt: skip
+    assert torch.equal(got, by_loop(x, indices, n_out))
+    assert torch.equal(got, _pool._by_scatter(x, indices, (n_out,), "place"))
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_unpooling_undoes_pooling_as_torch_does(dims, last):
+    x = torch.rand(2, 5, *(9, 7, 11)[:dims])
+    if last and dims > 1:
+        x = x.contiguous(memory_format=LAST[dims + 2])
+    pool, unpool = f"max_pool{dims}d", f"max_unpool{dims}d"
+    y, places = getattr(F, pool)(x, 3, 2, 1, return_indices=True)
+    for size in (None, x.shape, x.shape[2:]):
+        want = getattr(T, unpool)(y, places, 3, 2, 1, size and list(size))
+        got = getattr(F, unpool)(y, places, 3, 2, 1, size)
+        assert torch.equal(got, want)
+        if dims == 2:
+            assert got.stride() == want.stride()
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_derivatives(dims, last):
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, 3, *(5, 4, 6)[:dims])
+    x = torch.randperm(torch.Size(shape).numel(), generator=generator).reshape(shape).double()
+    if last and dims > 1:
+        x = x.contiguous(memory_format=LAST[dims + 2])
+    x.requires_grad_()
+
+    def pool(t):
+        return getattr(F, f"max_pool{dims}d")(t, 3, 2, 1)
+
+    assert gradcheck(pool, x, check_forward_ad=True)
+    assert gradgradcheck(pool, x)
+    want = torch.autograd.grad(getattr(T, f"max_pool{dims}d")(x, 3, 2, 1).sin().sum(), x)[0]
+    torch.testing.assert_close(torch.autograd.grad(pool(x).sin().sum(), x)[0], want, rtol=1e-15, atol=0)
+
+    y, places = getattr(F, f"max_pool{dims}d")(x.detach(), 3, 2, 1, return_indices=True)  # overlapping: duplicates
+    y.requires_grad_()
+
+    def unpool(t):
+        return getattr(F, f"max_unpool{dims}d")(t, places, 3, 2, 1, x.shape)
+
+    assert gradcheck(unpool, y, check_forward_ad=True)
+    assert gradgradcheck(unpool, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_of_halves_are_summed_in_float32(dtype):
+    x = torch.zeros(1, 1, 40)
+    x[..., 20] = 1
+    x = x.to(dtype).requires_grad_()
+    y = F.max_pool1d(x, 31, 1)  # every window meets the same maximum
+    towards = torch.rand(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    (grad,) = torch.autograd.grad(y, x, towards)
+    assert grad[0, 0, 20] == towards.float().sum().to(dtype)
+
+
+def test_unpooling_compiles_and_exports():
+    class Net(torch.nn.Module):
+        def forward(self, x, i):
+            return F.max_unpool2d(x, i, 2, output_size=(5, 4))
+
+    x, i = F.max_pool2d(torch.rand(1, 2, 4, 4), 2, return_indices=True)
+    want = Net()(x, i)
+    assert want.shape == (1, 2, 5, 4)
+    assert torch.equal(torch.compile(Net(), fullgraph=True, backend="aot_eager")(x, i), want)
+    program = torch.export.export(Net(), (x, i))
+    assert not [node for node in program.graph.nodes if "halfpixel" in str(node.target)]
+    assert torch.equal(program.module()(x, i), want)
+    stacked = torch.vmap(Net(), in_dims=(1, 1))(torch.stack([x, x], 1), torch.stack([i, i], 1))
+    assert torch.equal(stacked[1], want)
+
+
+MODULES = [
+    (f"{kind}{dims}d", arguments) for kind in ("MaxPool", "MaxUnpool") for dims in (1, 2, 3)
+    for arguments in ({"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1})
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments"), MODULES, ids=str)
+def test_a_module_is_that_of_torch(name, arguments):
+    mine, theirs = getattr(nn, name)(**arguments), getattr(torch.nn, name)(**arguments)
+    assert repr(mine) == repr(theirs)
+    dims = int(name[-2])
+    x = torch.rand(1, 2, *((8, 4, 6) if arguments["kernel_size"] == 2 else (7, 9, 5))[:dims])
+    inputs = (x,)
+    if "Unpool" in name:
+        inputs = getattr(T, f"max_pool{dims}d_with_indices")(x, **arguments)
+    for module in (mine, copy.deepcopy(mine), pickle.loads(pickle.dumps(mine))):
+        assert torch.equal(module(*inputs), theirs(*inputs))
+
+
+def outside(value):
+    places = torch.zeros(2, 3, 2, 2, dtype=torch.int64)
+    places[1, 2, 1, 0] = value
+    return places
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("value", [-1, 16, 2**40, -(2**63)])
+def test_indices_outside_of_the_plane_are_refused(value, last):
+    x = torch.rand(2, 3, 2, 2)
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    with pytest.raises(RuntimeError, match=rf"max_unpool2d\(.*\n*.*index {value} lies outside of a plane of 4 x 4"):
+        F.max_unpool2d(x, outside(value), 2)
+
+
+X = torch.rand(1, 2, 4, 4)
+PLACES = torch.zeros(1, 2, 4, 4, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: F.max_pool2d(torch.rand(4, 4), 2), RuntimeError, "2 dimensions"),
+        (lambda: F.max_pool2d(X, 0), RuntimeError, "kernel_size"),
+        (lambda: F.max_pool2d(X, 2, 0), RuntimeError, "stride"),
+        (lambda: F.max_pool2d(X, 2, dilation=0), RuntimeError, "dilation"),
+        (lambda: F.max_pool2d(X, 2, padding=2), RuntimeError, "half a window"),
+        (lambda: F.max_pool2d(X, 5), RuntimeError, "larger input"),
+        (lambda: F.max_pool2d(X, (2, 2, 2)), RuntimeError, "one per axis"),
+        (lambda: F.max_pool2d(X, 2.0), TypeError, "integers"),
+        (lambda: F.max_pool2d(X[:, :0], 2), RuntimeError, "at least 1"),
+        (lambda: F.max_unpool2d(X, PLACES.int(), 2), RuntimeError, "int64"),
+        (lambda: F.max_unpool2d(X, PLACES[..., :3], 2), RuntimeError, "equal shapes"),
+        (lambda: F.max_unpool2d(X, PLACES, 2, output_size=(8, 10)), ValueError, "could have made"),
+        (lambda: F.max_unpool2d(X, PLACES, 2, output_size=(8,)), ValueError, "numbers"),
+    ],
+)
+def test_bad_input(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+def test_no_batch_and_no_window():
+    assert F.max_pool2d(X[:0], 2).shape == (0, 2, 2, 2)
+    y, places = F.max_pool2d(X[:0], 2, return_indices=True)
+    assert F.max_unpool2d(y, places, 2).shape == (0, 2, 4, 4)
+
+
+def test_kernels_run_where_they_should():
+    """Not torch's functions behind our names: a plain tensor never reaches a composite's definition."""
+    assert _linear.unwatched(X)
+    assert _pool._ours(X, 2) is (cpu.why_not() is None)
