@@ -9,7 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -48,12 +48,14 @@ def by_sum(x, weight, stride, dilation, groups):
 
 GEOMETRY = {
     "dims": st.integers(1, 3), "size": st.tuples(*[st.integers(1, 9)] * 3),
-    "kernel": st.tuples(*[st.integers(1, 5)] * 3), "stride": st.tuples(*[st.integers(1, 4)] * 3), "dilation": st.tuples(*[st.integers(1, 2)] * 3),
+    "kernel": st.tuples(*[st.integers(1, 5)] * 3), "stride": st.tuples(*[st.integers(1, 4)] * 3),
+    "dilation": st.tuples(*[st.integers(1, 2)] * 3),
     "channels": st.sampled_from([(1, 1, 1), (3, 5, 1), (4, 6, 2), (16, 3, 1), (6, 6, 6)]),
     "equal": st.booleans(), "seed": st.integers(0, 99),
 }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(**GEOMETRY, padding=st.tuples(*[st.integers(0, 2)] * 3), more=st.tuples(*[st.integers(0, 3)] * 3),
        last=st.booleans(), batched=st.booleans(), with_bias=st.booleans())  # fmt: skip
 def test_values_layouts_and_gradients_are_those_of_torch(
@@ -102,6 +104,7 @@ def test_the_own_way_is_taken():
         assert F.conv_transpose2d(x, weight).dtype == T.conv_transpose2d(x, weight).dtype == torch.bfloat16
 
 
+@settings(deadline=None)
 @given(**GEOMETRY, begin=st.tuples(*[st.integers(0, 3)] * 3), end=st.tuples(*[st.integers(0, 3)] * 3),
        more=st.integers(0, 3), dtype=st.sampled_from([torch.float32, torch.float64]))  # fmt: skip
 def test_unequal_padding_cuts_the_defining_sum(

@@ -8,7 +8,7 @@ import pickle
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -49,6 +49,7 @@ def same(a, b):
     return a.dtype == b.dtype and torch.equal(a.nan_to_num(nan=77.0), b.nan_to_num(nan=77.0))
 
 
+@settings(deadline=None)
 @given(
     dims=st.integers(1, 3), size=st.tuples(*[st.integers(1, 41)] * 3), kernel=st.tuples(*[st.integers(1, 5)] * 3),
     stride=st.tuples(*[st.integers(1, 5)] * 3), padding=st.tuples(*[st.integers(0, 2)] * 3),
@@ -92,6 +93,7 @@ def by_loop(x, indices, size):
     return out
 
 
+@settings(deadline=None)
 @given(st.integers(1, 23), st.integers(1, 31), st.sampled_from(DTYPES), st.integers(0, 99), st.integers(1, 3))
 def test_unpooling_against_a_loop_with_duplicates(n_in, n_out, dtype, seed, channels):
     generator = torch.Generator().manual_seed(seed)

@@ -9,7 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -58,6 +58,7 @@ def test_any_axes_and_orders_against_loops(factors, order):
     assert torch.equal(F.pixel_unshuffle(y, factors, order=order), x)
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 37), st.integers(1, 67),
     st.sampled_from(DTYPES), st.sampled_from(["contiguous", "last", "strided", "expanded"]),
@@ -93,6 +94,7 @@ def test_volumes_keep_channels_last():
     assert torch.equal(F.pixel_unshuffle(y, (2, 2, 2)), x)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3), st.sampled_from([(1, 5), (2, 3), (4, 4), (3, 7), (8, 1)]), st.integers(1, 40), st.booleans())
 def test_channel_shuffle_is_that_of_torch(n, split, length, last):
     x = numbers((n, split[0] * split[1], 3, length), torch.float32)
