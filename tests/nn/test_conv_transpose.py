@@ -55,7 +55,7 @@ GEOMETRY = {
 }  # fmt: skip
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**GEOMETRY, padding=st.tuples(*[st.integers(0, 2)] * 3), more=st.tuples(*[st.integers(0, 3)] * 3),
        last=st.booleans(), batched=st.booleans(), with_bias=st.booleans())  # fmt: skip
 def test_values_layouts_and_gradients_are_those_of_torch(
@@ -104,7 +104,7 @@ def test_the_own_way_is_taken():
         assert F.conv_transpose2d(x, weight).dtype == T.conv_transpose2d(x, weight).dtype == torch.bfloat16
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**GEOMETRY, begin=st.tuples(*[st.integers(0, 3)] * 3), end=st.tuples(*[st.integers(0, 3)] * 3),
        more=st.integers(0, 3), dtype=st.sampled_from([torch.float32, torch.float64]))  # fmt: skip
 def test_unequal_padding_cuts_the_defining_sum(
@@ -174,12 +174,12 @@ def test_output_sizes_are_met_exactly(size):
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_derivatives_of_derivatives(dims):
-    x = rand(2, 2, *(3, 4, 3)[:dims], dtype=torch.float64).requires_grad_()
+    x = rand(1, 2, *(3, 4, 3)[:dims], dtype=torch.float64).requires_grad_()
     weight = rand(2, 3, *(3,) * dims, seed=1, dtype=torch.float64).requires_grad_()
     bias = rand(3, dtype=torch.float64).requires_grad_()
     function = lambda *t: getattr(F, f"conv_transpose{dims}d")(*t, 2, 1, padding_mode="replicate")  # noqa: E731
-    assert gradcheck(function, (x, weight, bias))
-    assert gradgradcheck(function, (x, weight, bias))
+    assert gradcheck(function, (x, weight, bias), fast_mode=True)
+    assert gradgradcheck(function, (x, weight, bias), fast_mode=True)
 
 
 @pytest.mark.parametrize("kernel", [2, 3])

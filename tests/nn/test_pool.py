@@ -8,7 +8,7 @@ import pickle
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -49,7 +49,7 @@ def same(a, b):
     return a.dtype == b.dtype and torch.equal(a.nan_to_num(nan=77.0), b.nan_to_num(nan=77.0))
 
 
-@settings(deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     dims=st.integers(1, 3), size=st.tuples(*[st.integers(1, 41)] * 3), kernel=st.tuples(*[st.integers(1, 5)] * 3),
     stride=st.tuples(*[st.integers(1, 5)] * 3), padding=st.tuples(*[st.integers(0, 2)] * 3),
@@ -62,6 +62,12 @@ def test_values_and_places_are_those_of_torch(
     size = tuple(min(n, 9) for n in size[: dims - 1]) + size[2:]
     kernel, stride, dilation = kernel[:dims], stride[:dims], dilation[:dims]
     padding = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=False))
+    # A dilated window may miss the input altogether; torch then points outside of the plane.
+    assume(not any(
+        all(not 0 <= o * s - p + t * d < n for t in range(k))
+        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True) for o in range(n + 2 * p)
+        if o * s - p < n
+    ))  # fmt: skip
     x = numbers((*((2,) if batched else ()), channels, *size), dtype, seed)
     if last and batched and dims > 1:
         x = x.contiguous(memory_format=LAST[x.dim()])
@@ -93,7 +99,7 @@ def by_loop(x, indices, size):
     return out
 
 
-@settings(deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(1, 23), st.integers(1, 31), st.sampled_from(DTYPES), st.integers(0, 99), st.integers(1, 3))
 def test_unpooling_against_a_loop_with_duplicates(n_in, n_out, dtype, seed, channels):
     generator = torch.Generator().manual_seed(seed)
@@ -126,7 +132,7 @@ def test_unpooling_undoes_pooling_as_torch_does(dims, last):
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_derivatives(dims, last):
     generator = torch.Generator().manual_seed(0)
-    shape = (2, 3, *(5, 4, 6)[:dims])
+    shape = (2, 3, *(5, 4, 3)[:dims])
     x = torch.randperm(torch.Size(shape).numel(), generator=generator).reshape(shape).double()
     if last and dims > 1:
         x = x.contiguous(memory_format=LAST[dims + 2])
