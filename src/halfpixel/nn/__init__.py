@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from . import functional, init
 from ._conv_transpose import conv_transpose_size
+from ._convert import Conversion, convert
 from .conv_transpose import (
     ConvTranspose1d,
     ConvTranspose2d,
@@ -18,8 +19,8 @@ from .shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from .upsample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
-    "ChannelShuffle", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LazyConvTranspose1d",
+    "ChannelShuffle", "Conversion", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LazyConvTranspose1d",
     "LazyConvTranspose2d", "LazyConvTranspose3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d",
     "MaxUnpool3d", "PixelShuffle", "PixelUnshuffle", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
-    "conv_transpose_size", "functional", "init",
+    "conv_transpose_size", "convert", "functional", "init",
 ]  # fmt: skip

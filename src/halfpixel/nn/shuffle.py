@@ -22,6 +22,8 @@ class PixelShuffle(torch.nn.PixelShuffle):
         torch.Size([1, 2, 6, 3, 6])
     """
 
+    order: str = "torch"  # of modules that were torch's
+
     def __init__(self, upscale_factor: int | Sequence[int], order: str = "torch") -> None:
         super().__init__(upscale_factor)
         self.order = order
@@ -45,6 +47,8 @@ class PixelUnshuffle(torch.nn.PixelUnshuffle):
         >>> PixelUnshuffle(2)(torch.zeros(1, 2, 6, 4)).shape
         torch.Size([1, 8, 3, 2])
     """
+
+    order: str = "torch"  # of modules that were torch's
 
     def __init__(self, downscale_factor: int | Sequence[int], order: str = "torch") -> None:
         super().__init__(downscale_factor)

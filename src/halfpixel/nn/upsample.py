@@ -24,6 +24,8 @@ class Upsample(torch.nn.Upsample):
         torch.Size([1, 3, 8, 8])
     """
 
+    antialias: bool = False  # of modules that were torch's
+
     def __init__(
         self,
         size: Any = None,
@@ -33,7 +35,7 @@ class Upsample(torch.nn.Upsample):
         recompute_scale_factor: bool | None = None,
         antialias: bool = False,
     ) -> None:
-        super().__init__(size, scale_factor, mode, align_corners, recompute_scale_factor)
+        torch.nn.Upsample.__init__(self, size, scale_factor, mode, align_corners, recompute_scale_factor)
         self.antialias = antialias
 
     def forward(self, input: Tensor) -> Tensor:
@@ -48,15 +50,15 @@ class Upsample(torch.nn.Upsample):
         return super().extra_repr() + (", antialias=True" if self.antialias else "")
 
 
-class UpsamplingNearest2d(Upsample):
+class UpsamplingNearest2d(Upsample, torch.nn.UpsamplingNearest2d):
     """`torch.nn.UpsamplingNearest2d`: nearest, of images."""
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
-        super().__init__(size, scale_factor, mode="nearest")
+        Upsample.__init__(self, size, scale_factor, mode="nearest")
 
 
-class UpsamplingBilinear2d(Upsample):
+class UpsamplingBilinear2d(Upsample, torch.nn.UpsamplingBilinear2d):
     """`torch.nn.UpsamplingBilinear2d`: bilinear with aligned corners, of images."""
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
-        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
+        Upsample.__init__(self, size, scale_factor, mode="bilinear", align_corners=True)
