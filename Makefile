@@ -72,7 +72,7 @@ sanitize: .venv/ready
 
 	cmake -S csrc/tests -B build/tsan -DCMAKE_BUILD_TYPE=Debug -DHALFPIXEL_SANITIZE=thread -DHALFPIXEL_ISAS=v3
 	cmake --build build/tsan -j 2
-	for program in parallel_test solve_test "band_test 300"; do TSAN_OPTIONS=halt_on_error=1 build/tsan/$$program; done
+	for program in parallel_test solve_test "reduce_test 30" "band_test 300"; do TSAN_OPTIONS=halt_on_error=1 build/tsan/$$program; done
 
 # Another processor, emulated: Debian's g++-aarch64-linux-gnu and qemu-user-static.
 aarch64:

@@ -9,7 +9,7 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
-SECTIONS = ("rows", "sweep", "memory", "calls", "alternate")
+SECTIONS = ("rows", "sweep", "memory", "calls", "alternate", "fused")
 
 
 def _options() -> argparse.Namespace:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from halfpixel.testing.cases import Case, bytes_moved
 
@@ -38,10 +40,15 @@ def _probe(case: Case) -> int:
     small = case.small()
     halfpixel.resize(small.array(), small.size, **small.options)  # loads the kernels, starts the threads
     x = case.array()
+    return peak(lambda: halfpixel.resize(x, case.size, **case.options), lambda result: result.nbytes)
+
+
+def peak(call: Callable[[], Any], size: Callable[[Any], int]) -> int:
+    """Bytes at the peak of `call` beyond what was there before and its result, whose bytes `size` tells."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status("VmRSS")
-    result = halfpixel.resize(x, case.size, **case.options)
-    return _status("VmHWM") - before - result.nbytes
+    result = call()
+    return _status("VmHWM") - before - size(result)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,17 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Fused:
+    """Labels out of logits: ours in one pass, torch's interpolate and then argmax."""
+
+    id: str
+    ours: Timing
+    torch: Timing
+    extra: int  # bytes at the peak of ours, as in Memory
+    torch_extra: int
+
+
+@dataclass(frozen=True)
 class Machine:
     """Where and with what the figures were taken."""
 
@@ -74,6 +85,7 @@ class Results:
     memory: list[Memory] = field(default_factory=list)
     calls: dict[str, Timing] = field(default_factory=dict)
     alternate: dict[str, Timing] = field(default_factory=dict)
+    fused: list[Fused] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""

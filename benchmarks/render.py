@@ -133,6 +133,13 @@ def _notes(results: Results) -> list[str]:
         lines.append(
             f"- torch's convolution and ours in turns: {together:.2f} ms a turn, {apart:.2f} ms when each runs alone"
         )
+    for f in results.fused:
+        times, share = f.torch.median_ms / f.ours.median_ms, f.extra / max(f.torch_extra, 1)
+        lines.append(
+            f"- `{f.id}`: {f.ours.median_ms:.3g} ms and {f.extra / 2**20:.1f} MiB beyond input and labels; torch's "
+            f"interpolate and argmax {f.torch.median_ms:.3g} ms and {f.torch_extra / 2**20:.0f} MiB: {times:.1f}x, "
+            f"{share:.1%} of the memory{'' if times >= 10 and share <= 0.05 else ' (below target)'}"
+        )
     return lines
 
 

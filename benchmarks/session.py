@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from halfpixel.testing.cases import CASES, Case
 
-from . import alternate, calls, memory, rows, sweep
+from . import alternate, calls, fused, memory, rows, sweep
 from .base import BaseWorker, build
 from .check import WrongResult
 from .machine import describe
-from .record import RESULTS, Memory, Results, Row, Timing
+from .record import RESULTS, Fused, Memory, Results, Row, Timing
 from .rows import Effort
 
 __all__ = ["RESULTS", "run"]
@@ -46,6 +46,8 @@ def run(
         results.calls.update(_show(calls.run(effort)))
     if "alternate" in sections:
         results.alternate.update(_show(alternate.run(effort)))
+    if "fused" in sections:
+        results.fused.extend(_fused(effort, quick))
     return results, failed
 
 
@@ -78,6 +80,19 @@ def _memory(sizes: Sequence[Case], table: Sequence[Case], quick: bool) -> Iterab
         share = found.extra / (found.bytes_in + found.bytes_out)
         print(
             f"memory {case.id}: {found.extra / 2**20:.2f} MiB beyond input and output, {share:.1%} of them", flush=True
+        )
+        yield found
+
+
+def _fused(effort: Effort, quick: bool) -> Iterable[Fused]:
+    for case in fused.CASES:
+        found = fused.run(case.small() if quick else case, effort)
+        if found is None:
+            continue
+        print(
+            f"{found.id}: ours {found.ours.median_ms:.3g} ms, {found.extra / 2**20:.2f} MiB; "
+            f"torch {found.torch.median_ms:.3g} ms, {found.torch_extra / 2**20:.2f} MiB",
+            flush=True,
         )
         yield found
 

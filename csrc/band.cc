@@ -8,11 +8,12 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 
 #include "dispatch.hh"
 #include "parallel.hh"
-#include "tables.hh"
+#include "prepared.hh"
 
 namespace hp {
 namespace {
@@ -53,19 +54,6 @@ struct Arena {
 };
 thread_local Arena arena;
 
-struct Running {
-  const Job* job;
-  const Isa* isa;
-  std::atomic<bool> out_of_memory{false};
-};
-
-void run_one(void* context, int64_t task) {
-  auto& running = *static_cast<Running*>(context);
-  if (char* memory = arena.get(running.job->arena_bytes)) running.isa->run(*running.job, task, memory);
-  else running.out_of_memory.store(true);
-  arena.trim();
-}
-
 // Dimensions that are not resampled: memory order, neighbours merged.
 std::vector<Dim> merged(std::vector<Dim> dims) {
   std::stable_sort(dims.begin(), dims.end(), [](const Dim& a, const Dim& b) { return std::abs(a.x) > std::abs(b.x); });
@@ -77,9 +65,14 @@ std::vector<Dim> merged(std::vector<Dim> dims) {
   return out;
 }
 
-int64_t up_to(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
 }  // namespace
+
+bool with_scratch(int64_t bytes, const std::function<void(char*)>& work) {
+  char* const memory = arena.get(bytes);
+  if (memory) work(memory);
+  arena.trim();
+  return memory != nullptr;
+}
 
 int element_bytes(Type type) {
   switch (type) {
@@ -142,7 +135,33 @@ std::shared_ptr<const Program::Tables> Program::tables(const Key& key, const Isa
   return tables_.try_emplace(key, std::move(made)).first->second;
 }
 
+std::vector<int> Program::dimensions(int ndim) const {
+  std::vector<int> dims;
+  for (const PassSpec& pass : passes_) {
+    dims.push_back(ndim + pass.axis);
+    if (dims.back() < 0) throw std::invalid_argument("run: x has too few dimensions");
+  }
+  return dims;
+}
+
 void Program::run(const Array& x, const Array& out, Type type) const {
+  Prepared ready;
+  if (!prepare(x, out, type, dimensions(int(x.shape.size())), {}, ready)) return;
+  struct Running {
+    const Prepared& ready;
+    std::atomic<bool> out_of_memory{false};
+  } running{ready};
+  parallel_for(ready.job.tasks, ready.threads, [](void* context, int64_t task) {
+    auto& running = *static_cast<Running*>(context);
+    const Job& job = running.ready.job;
+    if (char* memory = arena.get(job.arena_bytes)) running.ready.isa->run(job, task, memory);
+    else running.out_of_memory.store(true);
+    arena.trim();
+  }, &running);
+  if (running.out_of_memory.load()) throw std::bad_alloc();
+}
+
+bool Program::prepare(const Array& x, const Array& out, Type type, const std::vector<int>& dims, const Parting& parting, Prepared& ready) const {
   const Isa* isa = current_isa();
   if (!isa) throw std::runtime_error("this processor runs none of the compiled instruction sets");
   const int ndim = int(x.shape.size());
@@ -150,8 +169,7 @@ void Program::run(const Array& x, const Array& out, Type type) const {
   const int passes = int(passes_.size());
   std::vector<int> pass_of(ndim, -1);
   for (int i = 0; i < passes; ++i) {
-    const int d = ndim + passes_[i].axis;
-    if (d < 0) throw std::invalid_argument("run: x has too few dimensions");
+    const int d = dims[i];
     if (x.shape[d] != passes_[i].n_in || out.shape[d] != passes_[i].n_out) throw std::invalid_argument("run: the sizes of x or out do not fit the plan");
     pass_of[d] = i;
   }
@@ -164,10 +182,11 @@ void Program::run(const Array& x, const Array& out, Type type) const {
     if (x.shape[d] != out.shape[d]) throw std::invalid_argument("run: x and out differ along a dimension that is not resampled");
     if (x.shape[d] != 1) others.push_back({x.shape[d], x.stride[d], out.stride[d]});
   }
-  if (total_out == 0) return;
+  if (total_out == 0) return false;
   others = merged(std::move(others));
 
-  Job job{};
+  Job& job = ready.job;
+  job = {};
   job.x = x.data;
   job.out = out.data;
   job.type = type;
@@ -234,7 +253,9 @@ void Program::run(const Array& x, const Array& out, Type type) const {
                               : !copies_ && plain && job.channels <= 4 && n_in > (job.channels >= 3 ? 2 : 4) * n_out;
     if (few) job.mode = RowMode::pixels;
   }
-  auto tables = this->tables({int(wide), job.pivot, job.mode == RowMode::flat ? job.channels : 0, isa->register_bytes, job.element_bytes, job.copy_by_lanes}, *isa);
+  ready.isa = isa;
+  ready.tables = this->tables({int(wide), job.pivot, job.mode == RowMode::flat ? job.channels : 0, isa->register_bytes, job.element_bytes, job.copy_by_lanes}, *isa);
+  const std::shared_ptr<const Tables>& tables = ready.tables;
   const FlatVectors& flat = tables->flat;
   job.flat = flat.table;
   job.copy = tables->copy.table;
@@ -271,7 +292,7 @@ void Program::run(const Array& x, const Array& out, Type type) const {
                job.stage[passes - 1].line != rows_of && job.stage[passes - 2].line == rows_of && !job.stage[passes - 2].selects &&
                job.out_line[rows_of] == job.row_out;
   const int64_t long_row = job.planes ? job.row_out * job.n_out[rows_of] : job.row_out;
-  job.stream = total_out * job.element_bytes >= kStreamBytes && (whole_lines || long_row * job.element_bytes >= kLongRow);
+  job.stream = !parting.strip && total_out * job.element_bytes >= kStreamBytes && (whole_lines || long_row * job.element_bytes >= kLongRow);
 
   job.batch_count = int(others.size());
   job.batches = 1;
@@ -292,10 +313,11 @@ void Program::run(const Array& x, const Array& out, Type type) const {
   const bool by_pixels = job.mode == RowMode::channels || job.mode == RowMode::pixels;
   const int64_t unit = job.mode == RowMode::flat ? lanes : by_pixels ? job.channels : 1;
   const int64_t units = job.mode == RowMode::flat ? int64_t(need_low->size()) : by_pixels ? pixels_out : job.row_out;
-  std::vector<Tile> tiles;
+  std::vector<Tile>& tiles = ready.tiles;
+  const int64_t together = parting.group / std::gcd(parting.group, unit);  // units that are not parted
   int64_t longest_in = 0, longest_out = 0, furthest = 0;
   auto cut = [&](int64_t count) {
-    const int64_t step = std::max<int64_t>(1, (units + count - 1) / count);
+    const int64_t step = up_to(std::max<int64_t>(1, (units + count - 1) / count), together);
     tiles.clear();
     longest_in = longest_out = furthest = 0;
     for (int64_t begin = 0; begin < units; begin += step) {
@@ -409,8 +431,24 @@ void Program::run(const Array& x, const Array& out, Type type) const {
     lay_out();
   }
 
+  // A task that hands its results on has a buffer for them, not the output.
+  for (int64_t before = 0; parting.strip;) {
+    int longest = -1;
+    int64_t made = longest_out;
+    for (int a = 0; a < job.line_count; ++a) {
+      made *= job.extent[a];
+      if (longest < 0 || job.extent[a] > job.extent[longest]) longest = a;
+    }
+    if (made <= parting.strip || made == before) break;
+    before = made;
+    if (columns < units && (longest < 0 || job.extent[longest] <= 8) && longest_out >= 2 * kLeastTile) columns *= 2, cut(columns);
+    else if (longest >= 0 && job.extent[longest] > 1) part(longest, (job.extent[longest] + 1) / 2);
+    else if (columns < units) columns *= 2, cut(columns);
+    lay_out();
+  }
+
   // Threads, and enough tasks to keep them level.
-  const int64_t work = std::max(total_out, total_in);
+  const int64_t work = std::max(total_out, total_in) * parting.times;
   const int threads = int(std::min<int64_t>(num_threads(), work / kThreadElements + 1));
   auto parts = [&] {
     int64_t n = int64_t(tiles.size());
@@ -443,12 +481,12 @@ void Program::run(const Array& x, const Array& out, Type type) const {
   const int64_t item = std::max<int64_t>(1, total_out / job.batches);
   job.group = pieces > 1 ? 1 : std::clamp<int64_t>(kTaskElements / item, 1, std::max<int64_t>(1, job.batches / (wanted ? wanted : 1)));
   if (threads == 1 && pieces == 1) job.group = job.batches;
+  if (parting.strip) job.group = 1;
   job.groups = (job.batches + job.group - 1) / job.group;
   job.tasks = job.groups * pieces;
-
-  Running running{&job, isa};
-  parallel_for(job.tasks, threads, run_one, &running);
-  if (running.out_of_memory.load()) throw std::bad_alloc();
+  ready.threads = threads;
+  ready.longest = longest_out;
+  return true;
 }
 
 }  // namespace hp

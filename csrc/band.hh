@@ -38,15 +38,23 @@ struct Array {
   std::vector<int64_t> shape, stride;  // stride in elements
 };
 
+struct Reduction;
+struct Threshold;
+
 class Program {
  public:
   Program(std::vector<PassSpec> passes, Compute compute, Rounding rounding);
   ~Program();
   void run(const Array& x, const Array& out, Type type) const;
+  void reduce(const Array& x, int dim, const Reduction& to, Type type) const;  // see reduce.hh
+  void above(const Array& x, const Array& out, const Threshold& threshold, Type type) const;
   bool copies() const { return copies_; }
 
  private:
   struct Tables;
+  struct Prepared;
+  struct Parting;
+  struct Strips;
   struct Key {
     int wide;  // 0 copies, 1 float, 2 double, 3 int32
     int64_t pivot, channels;
@@ -55,6 +63,9 @@ class Program {
     bool by_lanes;
     auto operator<=>(const Key&) const = default;
   };
+  std::vector<int> dimensions(int ndim) const;  // of the passes
+  // The job of x and out; dims: the passes' dimensions. False: nothing is to be written.
+  bool prepare(const Array& x, const Array& out, Type type, const std::vector<int>& dims, const Parting& parting, Prepared& ready) const;
   std::shared_ptr<const Tables> tables(const Key& key, const Isa& isa) const;
 
   std::vector<PassSpec> passes_;

@@ -7,6 +7,7 @@
 // start from the bias (or -0, so that a single tap of weight 1 is exact), then one multiply-add per nonzero tap, ascending.
 #include "across.hh"
 #include "along.hh"
+#include "folds.hh"
 
 #ifndef HP_ISA
 #error "HP_ISA must name this copy, for example -DHP_ISA=v3"
@@ -785,6 +786,7 @@ void run(const Job& job, int64_t task, char* arena) {
 void HP_PART(move, HP_ISA)(const Move& move, int64_t begin, int64_t end);
 void HP_PART(pool, HP_ISA)(const Pool& pool, int64_t task, char* arena);
 extern const Isa HP_NAME(HP_ISA);
-const Isa HP_NAME(HP_ISA) = {HP_TEXT(HP_ISA), kRegister, kPermutes, kPermutes && kRegister == 64, run, HP_PART(move, HP_ISA), HP_PART(pool, HP_ISA)};
+const Isa HP_NAME(HP_ISA) = {HP_TEXT(HP_ISA), kRegister, kPermutes, kPermutes && kRegister == 64, run, {fold_channels, fold_groups, fold_store, fold_above},
+                             HP_PART(move, HP_ISA), HP_PART(pool, HP_ISA)};
 
 }  // namespace hp

@@ -144,12 +144,23 @@ struct Job {
 
 struct Move;
 struct Pool;
+// Rows of results taken together, element by element or group by group. Keys are what is compared: float for elements of up to two
+// bytes and float, double for those of 32 bits and double, and 64-bit integers as they are; indices are as wide as keys.
+struct Folds {
+  // `count` rows, `apart` bytes from each other; `number` is the first one's, and 0 begins.
+  void (*channels)(Type type, bool smallest, const char* row, int64_t apart, int count, int64_t n, int64_t number, char* best, char* index);
+  void (*groups)(Type type, bool smallest, const char* row, int64_t count, int64_t size, char* best, char* index);
+  void (*store)(Type type, const char* best, int64_t n, char* out);
+  void (*above)(Type type, const char* row, int64_t n, double real, int64_t whole, uint8_t* out);
+};
+constexpr int64_t kFoldStep = 64;  // rows of keys and elements may be read and written up to a multiple of it
 
 struct Isa {
   const char* name;
   int register_bytes;
   bool permutes32, permutes64;                   // reach 1, 2, 4 without touching memory lane by lane
   void (*run)(const Job& job, int64_t task, char* arena);
+  Folds folds;
   void (*move)(const Move& move, int64_t begin, int64_t end);  // rearrange_isa.cc
   void (*pool)(const Pool& pool, int64_t task, char* arena);   // pool_isa.cc
 };

@@ -15,9 +15,11 @@
 #include <thread>
 
 #include "band.hh"
+#include "labels.hh"
 #include "parallel.hh"
 #include "pool.hh"
 #include "rearrange.hh"
+#include "reduce.hh"
 #include "solve.hh"
 
 namespace nb = nanobind;
@@ -115,6 +117,21 @@ hp::Factors factors_of(const Weights& lower, const Reals& scale, const Weights& 
           lower.data(), scale.data(), upper.data(), column.data(), correction.data()};
 }
 
+std::vector<hp::LabelAxis> label_axes_of(const nb::sequence& rows) {
+  std::vector<hp::LabelAxis> axes;
+  for (nb::handle row : rows) {
+    auto t = nb::cast<nb::tuple>(row);
+    if (t.size() != 5) throw std::invalid_argument("labels: an axis is (axis, n_in, first, index, weight)");
+    const auto first = nb::cast<Ints>(t[2]), index = nb::cast<Ints>(t[3]), weight = nb::cast<Ints>(t[4]);
+    const int64_t n_out = int64_t(first.shape(0)) - 1;
+    if (n_out < 1 || index.shape(0) != weight.shape(0)) throw std::invalid_argument("labels: the tables differ in length");
+    for (int64_t o = 0; o <= n_out; ++o)
+      if (first(size_t(o)) < 0 || first(size_t(o)) > int64_t(index.shape(0))) throw std::invalid_argument("labels: a window leaves its table");
+    axes.push_back({nb::cast<int>(t[0]), nb::cast<int64_t>(t[1]), n_out, first.data(), index.data(), weight.data()});
+  }
+  return axes;
+}
+
 // Releases the interpreter lock. Before Python 3.14 a thread that asks for the lock while the interpreter shuts down is unwound and
 // ended, which C++ answers by aborting the whole process; later ones let it hang until the process is gone, and so does this.
 class Unlocked {
@@ -186,7 +203,39 @@ NB_MODULE(_native, m) {
              self.run(from, to, type);
            },
            "x"_a.noconvert(), "out"_a.noconvert(), "code"_a)
+      .def("reduce",
+           [](const hp::Program& self, In x, int dim, std::optional<Out> index, std::optional<Out> values, const char* code, bool smallest) {
+             const hp::Type type = type_of(code);
+             if (x.itemsize() != size_t(hp::element_bytes(type)) || (values && values->itemsize() != x.itemsize()))
+               throw std::invalid_argument("reduce: the element code does not fit the arrays");
+             const hp::Array from = array_of(x), best = values ? array_of(*values) : hp::Array{}, where = index ? array_of(*index) : hp::Array{};
+             const hp::Reduction to{smallest, values ? &best : nullptr, index ? &where : nullptr, index ? int(index->itemsize()) : 8};
+             Unlocked unlocked;
+             self.reduce(from, dim, to, type);
+           },
+           "x"_a.noconvert(), "dim"_a, "index"_a.none(), "values"_a.none(), "code"_a, "smallest"_a)
+      .def("above",
+           [](const hp::Program& self, In x, Out out, const char* code, double real, int64_t whole) {
+             const hp::Type type = type_of(code);
+             if (x.itemsize() != size_t(hp::element_bytes(type)) || out.itemsize() != 1)
+               throw std::invalid_argument("above: the element code does not fit the arrays");
+             const hp::Array from = array_of(x), to = array_of(out);
+             Unlocked unlocked;
+             self.above(from, to, {real, whole}, type);
+           },
+           "x"_a.noconvert(), "out"_a.noconvert(), "code"_a, "real"_a, "whole"_a)
       .def_prop_ro("copies", &hp::Program::copies);
+  m.def("labels",
+        [](In x, Out out, const char* code, nb::sequence axes, std::optional<int64_t> ignored) {
+          const hp::Type type = type_of(code);
+          if (x.itemsize() != size_t(hp::element_bytes(type)) || out.itemsize() != x.itemsize())
+            throw std::invalid_argument("labels: the element code does not fit the arrays");
+          const std::vector<hp::LabelAxis> tables = label_axes_of(axes);
+          const hp::Array from = array_of(x), to = array_of(out);
+          Unlocked unlocked;
+          hp::resize_labels(from, to, type, tables, ignored);
+        },
+        "x"_a.noconvert(), "out"_a.noconvert(), "code"_a, "axes"_a, "ignored"_a.none());
   m.def("solve",
         [](In x, Out out, int axis, const char* code, Weights lower, Reals scale, Weights upper, Ints column, Weights correction,
            int64_t head, int64_t repeats) {

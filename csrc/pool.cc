@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <memory>
 #include <new>
 #include <stdexcept>
 #include <vector>
 
 #include "dispatch.hh"
 #include "parallel.hh"
+#include "prepared.hh"
 
 namespace hp {
 
@@ -18,25 +18,6 @@ namespace {
 
 constexpr int64_t kThreadElements = 24 << 10;  // less work than this a thread is not worth waking it
 constexpr int64_t kWidest = 16;                // lanes of the widest register
-
-int64_t up_to(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
-struct Scratch {
-  std::unique_ptr<char[]> memory;
-  int64_t bytes = 0;
-  char* at_least(int64_t wanted) {  // null where there is none
-    if (bytes < wanted + 64) {
-      memory.reset(new (std::nothrow) char[size_t(wanted + 64)]);
-      bytes = memory ? wanted + 64 : 0;
-    }
-    return memory ? reinterpret_cast<char*>(up_to(reinterpret_cast<intptr_t>(memory.get()), 64)) : nullptr;
-  }
-};
-
-char* scratch(int64_t bytes) {
-  static thread_local Scratch kept;
-  return kept.at_least(bytes);
-}
 
 struct Pooling {
   const Pool* pool;
@@ -47,9 +28,7 @@ struct Pooling {
 
 void pool_one(void* context, int64_t task) {
   Pooling& pooling = *static_cast<Pooling*>(context);
-  char* arena = scratch(pooling.arena_bytes);
-  if (arena) pooling.run(*pooling.pool, task, arena);
-  else pooling.out_of_memory = true;
+  if (!with_scratch(pooling.arena_bytes, [&](char* arena) { pooling.run(*pooling.pool, task, arena); })) pooling.out_of_memory = true;
 }
 
 // One loop over planes, or over runs of channels of volumes: f(first element, elements of a pixel here) says where it failed.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import check, floor, measure, memory, record, render, rows, targets
+from benchmarks import check, floor, fused, measure, memory, record, render, rows, targets
 from benchmarks.peers import PEERS
 from benchmarks.record import Machine, Memory, Results, Row, Timing
 from halfpixel.testing.cases import CASES, PHOTO_CASES, SMALL, Case, find
@@ -192,6 +192,19 @@ def test_a_row_is_measured_whole() -> None:
     assert set(measured.ours) == {"fresh", "out", "out_one_thread"}
     assert set(measured.floor) == {"read", "write", "write_fresh"}
     assert measured.error <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("case", fused.CASES, ids=lambda c: c.id)
+def test_labels_out_of_logits_are_checked_and_measured(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+    pytest.importorskip("torch")
+    effort = rows.Effort(threads=1, budget=0, least=2, most=2)
+    measured = fused.run(case.small(), effort)
+    assert measured is not None and measured.id == case.id
+    assert f"`{case.id}`: " in render.readme_text(replace(results(), fused=[measured]))
+    monkeypatch.setattr(fused, "_theirs", lambda case, x: lambda: 1 - fused._ours(case, x)())
+    monkeypatch.setattr(fused, "_ours", lambda case, x: lambda: np.zeros(1))
+    with pytest.raises(check.WrongResult, match="not those of its resize"):
+        fused.run(case.small(), effort)
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:

@@ -22,9 +22,9 @@ ORDER = (
     ("errors", "_native"),
     ("_memory", "_sizes", "filters", "grids", "edges"),
     ("_solve", "_band"),
-    ("_axis", "_spline", "_recipe", "_request", "_conventions", "_plan", "presets"),
+    ("_axis", "_spline", "_votes", "_recipe", "_request", "_conventions", "_plan", "presets"),
     ("backends",),
-    ("_accelerate", "_threads", "_resize", "_explain", "_missing", "compat"),
+    ("_accelerate", "_threads", "_resize", "_labels", "_reduce", "_explain", "_missing", "compat"),
     ("__init__",),
     ("nn",),
     ("io", "testing"),
@@ -33,7 +33,7 @@ ORDER = (
 ROOM = {name: depth for depth, names in enumerate(ORDER) for name in names}
 # The one call upwards, made when it runs and not when it is loaded: a plan is called, and the call chooses its backend.
 # And tensors go to the rooms that know torch.
-LATE = {("_plan", "backends"), ("_resize", "nn"), ("_accelerate", "nn")}
+LATE = {("_plan", "backends"), ("_resize", "nn"), ("_labels", "nn"), ("_reduce", "nn"), ("_accelerate", "nn")}
 # What a room may import from outside the standard library at all, and what it may import when the module is loaded.
 OUTSIDE = {
     "nn": {"torch"},

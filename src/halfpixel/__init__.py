@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ._accelerate import accelerate, accelerated
     from ._band import Band
     from ._explain import Explanation, explain
+    from ._labels import resize_labels
     from ._plan import Plan, plan
+    from ._reduce import Extremes, interpolate_argmax, interpolate_reduce, interpolate_threshold
     from ._resize import resize, resize_image
     from ._threads import get_num_threads, set_num_threads
     from .errors import HalfpixelError, PrecisionWarning
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Band": "_band",
     "Explanation": "_explain",
+    "Extremes": "_reduce",
     "HalfpixelError": "errors",
     "Plan": "_plan",
     "PrecisionWarning": "errors",
@@ -32,9 +35,13 @@ _HOME = {
     "accelerated": "_accelerate",
     "explain": "_explain",
     "get_num_threads": "_threads",
+    "interpolate_argmax": "_reduce",
+    "interpolate_reduce": "_reduce",
+    "interpolate_threshold": "_reduce",
     "plan": "_plan",
     "resize": "_resize",
     "resize_image": "_resize",
+    "resize_labels": "_labels",
     "set_num_threads": "_threads",
 }
 _MODULES = ("backends", "compat", "edges", "errors", "filters", "grids", "io", "nn", "presets", "testing")
@@ -42,6 +49,7 @@ _MODULES = ("backends", "compat", "edges", "errors", "filters", "grids", "io", "
 __all__ = [
     "Band",
     "Explanation",
+    "Extremes",
     "HalfpixelError",
     "Plan",
     "PrecisionWarning",
@@ -55,12 +63,16 @@ __all__ = [
     "filters",
     "get_num_threads",
     "grids",
+    "interpolate_argmax",
+    "interpolate_reduce",
+    "interpolate_threshold",
     "io",
     "nn",
     "plan",
     "presets",
     "resize",
     "resize_image",
+    "resize_labels",
     "set_num_threads",
     "testing",
 ]

@@ -26,10 +26,11 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def fresh(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """An uninitialised array of x's dtype, its axes nested in memory as x's are."""
+def fresh(x: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+    """An uninitialised array of x's dtype (or `dtype`), its axes nested in memory as x's are."""
+    dtype = x.dtype if dtype is None else dtype
     if x.flags.c_contiguous:
-        return _aligned(shape, x.dtype)
+        return _aligned(shape, dtype)
     order = sorted(range(x.ndim), key=lambda a: (-abs(x.strides[a]), a))
     back = np.argsort(order)
-    return _aligned(tuple(shape[a] for a in order), x.dtype).transpose(back)
+    return _aligned(tuple(shape[a] for a in order), dtype).transpose(back)

@@ -95,7 +95,7 @@ def execute(run: Run, code: str, x: Array, out: Array) -> None:
     """Run on arrays of any byte order and alignment."""
     if out.size == 0:
         return
-    a = _behaved(x)
+    a = behaved(x)
     y = out if _is_behaved(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     run(a, y, code)
     if y is not out:
@@ -106,22 +106,28 @@ def _is_behaved(a: Array) -> bool:
     return a.dtype.isnative and a.flags.aligned
 
 
-def _behaved(a: Array) -> Array:
+def behaved(a: Array) -> Array:
+    """`a`, or a copy in native byte order at aligned addresses."""
     return a if _is_behaved(a) else a.astype(a.dtype.newbyteorder("="), order="K", copy=True)
 
 
 def _warning_run(run: Run) -> Run:
     def run_and_warn(x: Array, out: Array, code: str) -> None:
-        if int(x.max(initial=0)) > 2**53 or int(x.min(initial=0)) < -(2**53):
-            warnings.warn(
-                f"{x.dtype} values beyond 2**53 are computed in float64 and lose their low bits; "
-                "filters that only copy, such as 'nearest', are exact",
-                PrecisionWarning,
-                stacklevel=4,
-            )
+        warn_of_lost_bits(x, 5)
         run(x, out, code)
 
     return run_and_warn
+
+
+def warn_of_lost_bits(x: Array, stacklevel: int) -> None:
+    """Warn where 64-bit integers do not fit in the float64 of the arithmetic."""
+    if int(x.max(initial=0)) > 2**53 or int(x.min(initial=0)) < -(2**53):
+        warnings.warn(
+            f"{x.dtype} values beyond 2**53 are computed in float64 and lose their low bits; "
+            "filters that only copy, such as 'nearest', are exact",
+            PrecisionWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def is_tensor(x: Any) -> bool:

@@ -99,6 +99,16 @@ def bind_bfloat16(program: Program) -> Run | None:
     return run
 
 
+def reducer(program: Program, dtype: np.dtype[Any] | None) -> Any:
+    """The compiled passes, which also reduce what they make (dtype None: bfloat16); None where one run of the kernels
+    is not enough.
+    """
+    solves = any(stage.link.solve for stage in program.stages)
+    if why_not(program, dtype) or not program.stages or solves or _continued(program.stages):
+        return None
+    return None if dtype is not None and dtype.kind == "c" else _compiled(program, program.stages, 0)
+
+
 def apply(program: Program, x: Array, out: Array) -> None:
     """Run the program on x into out."""
     bind(program, x.dtype)(x, out, code_of(x.dtype))

@@ -79,23 +79,10 @@ def interpolate(
         if ready is not None and _tensors.Ready.serves(input):
             return _ops.OPERATOR.quick(input, *ready)
     try:
-        _check_mode(input, mode, align_corners, antialias)
-        if recompute_scale_factor and size is not None:
-            raise HalfpixelValueError("recompute_scale_factor is not meaningful with a size", "scale_factor=")
-        dims = input.dim() - 2
-        scale = None if size is not None else _scales(dims, scale_factor)
-        if size is not None and scale_factor is not None:
-            raise HalfpixelValueError("size and scale_factor were both given", "one of them")
-        size_out = _lengths(dims, size) if scale is None else tuple(
-            math.floor(float(n * s)) if isinstance(n, int) else torch.sym_int(n * s)
-            for n, s in zip(input.shape[2:], scale, strict=True)
-        )  # fmt: skip
-        keeps = scale is not None and not recompute_scale_factor and mode != "area"
-        how = mode_written(dims, mode, bool(align_corners), antialias, scale if keeps else None, by_layout(input, mode))
-        size_in = tuple(input.shape[2:])
+        arguments = asked(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias)
         if key is not None and _tensors.Ready.serves(input):
-            _remember(key, input, (how, size_in, size_out, False))
-        return _ops.resize(input, how, size_in, size_out)
+            _remember(key, input, (*arguments, False))
+        return _ops.resize(input, *arguments)
     except HalfpixelError as error:
         raise error.in_call(
             describe_call(
@@ -121,6 +108,30 @@ def _remember(key: Any, input: Tensor, arguments: tuple[Any, ...]) -> None:
     if len(_ready) >= _MAX_READY:
         _ready.clear()
     _ready[key] = (arguments, _tensors.Ready(_how.plan(*arguments), input))
+
+
+def asked(
+    input: Tensor, size: Any, scale_factor: Any, mode: str, align_corners: bool | None,
+    recompute_scale_factor: bool | None, antialias: bool,
+) -> tuple[str, Sizes, Sizes]:  # fmt: skip
+    """What `interpolate` does with these arguments: the options as a string, and the spatial sizes before and after.
+
+    Raises: as `interpolate`; the errors do not name the call.
+    """
+    _check_mode(input, mode, align_corners, antialias)
+    if recompute_scale_factor and size is not None:
+        raise HalfpixelValueError("recompute_scale_factor is not meaningful with a size", "scale_factor=")
+    dims = input.dim() - 2
+    scale = None if size is not None else _scales(dims, scale_factor)
+    if size is not None and scale_factor is not None:
+        raise HalfpixelValueError("size and scale_factor were both given", "one of them")
+    size_out = _lengths(dims, size) if scale is None else tuple(
+        math.floor(float(n * s)) if isinstance(n, int) else torch.sym_int(n * s)
+        for n, s in zip(input.shape[2:], scale, strict=True)
+    )  # fmt: skip
+    keeps = scale is not None and not recompute_scale_factor and mode != "area"
+    how = mode_written(dims, mode, bool(align_corners), antialias, scale if keeps else None, by_layout(input, mode))
+    return how, tuple(input.shape[2:]), size_out
 
 
 # torch takes another kernel, with its own coordinates, for channels-last images of more than three channels.

@@ -56,10 +56,17 @@ def resize(
             raise HalfpixelTypeError(f"x is a {type(x).__name__}", "a torch tensor, or halfpixel.resize for arrays")
         if size_like is not None:
             options = _sized(x, options, size_like)
-        how, size_in, size_out = _traced(x, options) if torch.compiler.is_compiling() else _resolved(x, options)
-        return _ops.resize(x, how, size_in, size_out)
+        return _ops.resize(x, *asked(x, options))
     except HalfpixelError as error:
         raise error.in_call(options.described("resize", x)) from None
+
+
+def asked(x: Tensor, options: Options) -> tuple[str, Sizes, Sizes]:
+    """The options as a string, and the lengths of the resampled axes before and after.
+
+    Raises: ValueError and TypeError that do not name the call.
+    """
+    return _traced(x, options) if torch.compiler.is_compiling() else _resolved(x, options)
 
 
 def _resolved(x: Tensor, options: Options) -> tuple[str, Sizes, Sizes]:

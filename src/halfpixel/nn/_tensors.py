@@ -19,14 +19,14 @@ from halfpixel.errors import HalfpixelNotImplementedError, HalfpixelTypeError
 Run = Callable[[Any, Any, str], None]
 
 
-def result(x: Tensor, shape: tuple[int, ...], spatial: int | None = None) -> Tensor:
-    """An uninitialised tensor of x's dtype and device, in the memory format that torch would suggest for x: where
-    `spatial` is given, channels-last only for so many spatial axes.
+def result(x: Tensor, shape: tuple[int, ...], spatial: int | None = None, dtype: torch.dtype | None = None) -> Tensor:
+    """An uninitialised tensor of x's dtype (or `dtype`) and device, in the memory format that torch would suggest for
+    x: where `spatial` is given, channels-last only for so many spatial axes.
     """
     layout = torch.contiguous_format
     if spatial in (None, x.dim() - 2) and suggests_last(x):
         layout = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+    return torch.empty(shape, dtype=dtype or x.dtype, device=x.device, memory_format=layout)
 
 
 def suggests_last(x: Tensor) -> bool:
@@ -51,8 +51,7 @@ def apply(plan: Plan, x: Tensor) -> Tensor:
 
     Raises: TypeError for dtypes without arithmetic, NotImplementedError for tensors that are not on the CPU.
     """
-    if x.device.type != "cpu":
-        raise HalfpixelNotImplementedError(f"x is on {x.device}, the kernels run on the CPU", "x.cpu()")
+    check_device(x)
     out = result(x, plan.shape_out(tuple(x.shape)))
     if not out.numel():
         return out
@@ -60,7 +59,7 @@ def apply(plan: Plan, x: Tensor) -> Tensor:
     run, code = _bound(plan, x.dtype)
     if run is None:
         return out.copy_(apply(plan, x.float()))
-    run(_array(x), _array(out), code)
+    run(array(x), array(out), code)
     return out
 
 
@@ -100,7 +99,14 @@ class Ready:
         return out
 
 
-def _array(x: Tensor) -> np.ndarray:
+def check_device(x: Tensor) -> None:
+    """Raises: NotImplementedError for a tensor that is not on the CPU."""
+    if x.device.type != "cpu":
+        raise HalfpixelNotImplementedError(f"x is on {x.device}, the kernels run on the CPU", "x.cpu()")
+
+
+def array(x: Tensor) -> np.ndarray:
+    """The tensor's memory as an array; of bfloat16 its bits."""
     if x.dtype == torch.bfloat16:
         x = x.view(torch.uint16)
     a: np.ndarray = x.numpy()
