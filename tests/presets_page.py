@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from halfpixel import presets
+from halfpixel._conventions.line import Numbers
 
 PAGE = Path(__file__).parent.parent / "docs" / "presets.md"
 BEGIN, END = "<!-- presets -->\n", "<!-- /presets -->"
 
 
 def _options(row: presets.Preset) -> str:
-    shown = [f"`{name}`: {', '.join(repr(v) for v in values)}" for name, values in row.options.items()]
-    return "; ".join(shown) or "none"
+    return "; ".join(f"`{name}`: {_values(values)}" for name, values in row.options.items()) or "none"
+
+
+def _values(values: Mapping[Any, Any]) -> str:
+    return ", ".join([repr(v) for v in values] + ["any number"] * isinstance(values, Numbers))
 
 
 def table() -> str:

@@ -41,7 +41,7 @@ OUTSIDE = {
     "io": {"PIL", "tifffile", "imagecodecs"},
     "cli": {"PIL", "matplotlib", "rich", "skimage", "typer"},
 }
-LAZY = {"compat": {"PIL"}, "testing": {"ml_dtypes"}}
+LAZY = {"compat": {"PIL", "onnx"}, "testing": {"ml_dtypes"}}
 
 
 def modules() -> list[Path]:

@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from ._conventions.builder import Preset
+from ._conventions.line import Numbers
+from ._conventions.onnx import NEAREST, TRANSFORMATIONS, cubic_columns
 from ._conventions.scipy import MODES
 from ._conventions.spec import parsed
 from .errors import HalfpixelTypeError
@@ -211,7 +213,74 @@ _SCIPY_ROWS = _rows({}, {
     },
 })  # fmt: skip
 
-_ALL = (*_TORCH_ROWS, *_PILLOW_ROWS, *_OPENCV_ROWS, *_SCIPY_ROWS, *_JAX_ROWS, *_MATLAB_ROWS)
+_ROI: Columns = {"grid": "tf_crop_and_resize", "box_rule": "roi"}
+_TRANSFORMATIONS: Columns = {
+    "coordinate_transformation_mode": {
+        **{name: {"grid": name} for name in TRANSFORMATIONS}, "tf_crop_and_resize": _ROI,
+    },
+}  # fmt: skip
+_NEAREST_MODES: Columns = {
+    library: {"nearest_mode": {mode: {"weight_rule": f"{library}.{mode}"} for mode in NEAREST}}
+    for library in ("onnx", "onnxruntime")
+}
+_EXCLUDE: Columns = {"exclude_outside": {False: {}, True: {"edge": "crop"}}}
+_A: Columns = {"cubic_coeff_a": Numbers((-0.75, -0.5), cubic_columns)}
+_SCALES: Columns = {"scale_dtype": {"float32": {}, "float64": {"coord_rule": "onnx.exact", "size_rule": "floor"}}}
+_STRETCHES: Columns = {"antialias": {False: {}, True: {"antialias": True}}}
+_ONNX: Columns = {
+    "coord_rule": "onnx", "weight_rule": "onnx", "step_rule": "scale", "size_rule": "floor_float32",
+    "skip_rule": "unscaled", "round_rule": "onnx", "library": "ONNX", "dtypes": "all",
+    "source": "Resize, onnx.reference.ReferenceEvaluator, 1.23",
+}  # fmt: skip
+_ONNX_ROWS = _rows(_ONNX, {
+    "onnx.nearest": {
+        "filter": "nearest", "weight_rule": "onnx.round_prefer_floor", "summary": "the nearest sample, in double",
+        "options": {**_TRANSFORMATIONS, **_NEAREST_MODES["onnx"], **_SCALES},
+    },
+    "onnx.linear": {
+        "filter": "linear", "summary": "two taps, clamped; antialias=True: the tent, stretched and clamped",
+        "options": {**_TRANSFORMATIONS, **_STRETCHES, **_EXCLUDE, **_SCALES},
+    },
+    "onnx.cubic": {
+        "filter": "cubic(a=-0.75)", "summary": "four taps, clamped; antialias=True: stretched and clamped",
+        "options": {**_TRANSFORMATIONS, **_A, **_STRETCHES, **_EXCLUDE, **_SCALES},
+    },
+})  # fmt: skip
+
+_ORT_STRETCHED: Columns = {
+    "antialias": True, "coord_rule": "onnxruntime.centres", "weight_rule": "onnxruntime.stretched",
+    "skip_rule": "onnxruntime.unchanged", "pass_order": "last_axis_first", "round_rule": "onnxruntime.antialias",
+}  # fmt: skip
+_ORT_STRETCHES: Columns = {"antialias": {False: {}, True: _ORT_STRETCHED}}
+_ORT: Columns = {
+    "coord_rule": "onnxruntime", "step_rule": "scale", "size_rule": "product_float32",
+    "skip_rule": "onnxruntime.unscaled", "round_rule": "onnxruntime", "library": "onnxruntime",
+    "dtypes": "float32 float16 uint8 int8 int32", "source": "Resize, onnxruntime 1.31, CPU",
+}  # fmt: skip
+_ORT_ROWS = _rows(_ORT, {
+    "onnxruntime.nearest": {
+        "filter": "nearest", "weight_rule": "onnxruntime.round_prefer_floor",
+        "summary": "the nearest sample, in float32; ties within 1e-6",
+        "options": {**_TRANSFORMATIONS, **_NEAREST_MODES["onnxruntime"]},
+    },
+    "onnxruntime.linear": {
+        "filter": "linear", "weight_rule": "onnxruntime.two_taps",
+        "summary": "two taps, clamped; antialias=True: the tent, stretched and clamped",
+        "options": {
+            **_TRANSFORMATIONS, "channels_last": {False: {}, True: {"round_rule": "onnxruntime.channels_last"}},
+            **_ORT_STRETCHES, **_EXCLUDE,
+        },
+    },
+    "onnxruntime.cubic": {
+        "filter": "cubic(a=-0.75)", "weight_rule": "onnxruntime.four_taps", "round_rule": "onnxruntime.float",
+        "summary": "four taps, clamped; antialias=True: stretched and clamped",
+        "options": {**_TRANSFORMATIONS, **_A, **_ORT_STRETCHES, **_EXCLUDE},
+    },
+})  # fmt: skip
+
+_ALL = (
+    *_TORCH_ROWS, *_PILLOW_ROWS, *_OPENCV_ROWS, *_SCIPY_ROWS, *_JAX_ROWS, *_MATLAB_ROWS, *_ONNX_ROWS, *_ORT_ROWS
+)  # fmt: skip
 TABLE: dict[str, Preset] = {row.name: row for row in _ALL}
 
 _GROWING: Columns = {"weight_rule": "opencv.area_taps", "round_rule": "opencv.linear", "routes": ()}

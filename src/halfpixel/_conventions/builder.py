@@ -17,7 +17,7 @@ from halfpixel._recipe import ORDERS as OWN_ORDERS
 from halfpixel._recipe import Recipe, Request
 from halfpixel.errors import HalfpixelNotImplementedError, HalfpixelValueError
 
-from . import jax, matlab, opencv, opencv_rounds, pillow, scipy, torch, windows
+from . import jax, matlab, onnx, onnxruntime, opencv, opencv_rounds, pillow, scipy, torch, windows
 from .line import Columns, Line, Variant
 
 COORDS = {
@@ -28,11 +28,32 @@ COORDS = {
     **scipy.COORDS,
     **jax.COORDS,
     **matlab.COORDS,
+    **onnx.COORDS,
+    **onnxruntime.COORDS,
 }
-WEIGHTS = {**windows.WEIGHTS, **torch.WEIGHTS, **opencv.WEIGHTS, **scipy.WEIGHTS, **jax.WEIGHTS, **matlab.WEIGHTS}
-ROUNDS = {**torch.ROUNDS, **pillow.ROUNDS, **opencv_rounds.ROUNDS, **scipy.ROUNDS, **jax.ROUNDS, **matlab.ROUNDS}
+WEIGHTS = {
+    **windows.WEIGHTS,
+    **torch.WEIGHTS,
+    **opencv.WEIGHTS,
+    **scipy.WEIGHTS,
+    **jax.WEIGHTS,
+    **matlab.WEIGHTS,
+    **onnx.WEIGHTS,
+    **onnxruntime.WEIGHTS,
+}
+ROUNDS = {
+    **torch.ROUNDS,
+    **pillow.ROUNDS,
+    **opencv_rounds.ROUNDS,
+    **scipy.ROUNDS,
+    **jax.ROUNDS,
+    **matlab.ROUNDS,
+    **onnx.ROUNDS,
+    **onnxruntime.ROUNDS,
+}
 ROUTES = {**torch.ROUTES, **opencv.ROUTES}
 
+Box = tuple[tuple[float, float], ...]
 Lines = Sequence[Line]
 ORDERS: dict[str, Callable[[Lines], tuple[int, ...]]] = {
     "default": lambda lines: OWN_ORDERS["default"](lines[0].sizes_in, lines[0].sizes_out),
@@ -47,12 +68,16 @@ SKIPS: dict[str, Callable[[Line], int | None]] = {
     "all_equal": lambda line: 0 if line.sizes_in == line.sizes_out else None,
     **pillow.SKIPS,
     **scipy.SKIPS,
+    **onnx.SKIPS,
+    **onnxruntime.SKIPS,
 }
 SIZES: dict[str, Callable[[int, float], int | None]] = {
     "caller": lambda n, scale: None,
     "floor": lambda n, scale: math.floor(n * scale),
     "ceil": lambda n, scale: math.ceil(n * scale),
     "half_even": lambda n, scale: round(n * scale),
+    **onnx.SIZES,
+    **onnxruntime.SIZES,
 }
 
 
@@ -86,11 +111,8 @@ class Preset(Columns):
     def check(self, request: Request) -> None:
         """Raises: ValueError for what the library has no rule for."""
         count = len(request.n_in)
-        if request.box is not None and self.box_rule == "none":
-            works = "resize(x[start:stop], ...), which crops first"
-            raise HalfpixelNotImplementedError(f"like={self.name!r} has no box: {self.library} has none", works)
         if request.box is not None:
-            _check_inside(request.box, request.n_in, self.library)
+            BOXES[self.box_rule](self, request.box, request.n_in)
         if self.most_axes and count > self.most_axes:
             works = f"{self.most_axes} axes at a time"
             raise HalfpixelNotImplementedError(f"like={self.name!r} along {count} axes", works)
@@ -122,9 +144,25 @@ def _chain(line: Line, how: Variant) -> Chain:
     return how.finish(line, WEIGHTS[how.weight_rule or line.row.weight_rule](line, step, centre))
 
 
-def _check_inside(box: tuple[tuple[float, float], ...], n_in: tuple[int, ...], library: str) -> None:
+def _no_box(row: Preset, box: Box, n_in: tuple[int, ...]) -> None:
+    works = "resize(x[start:stop], ...), which crops first"
+    raise HalfpixelNotImplementedError(f"like={row.name!r} has no box: {row.library} has none", works)
+
+
+def _box_inside(row: Preset, box: Box, n_in: tuple[int, ...]) -> None:
     for (start, stop), n in zip(box, n_in, strict=True):
         if start < 0 or stop > n:
             raise HalfpixelValueError(
-                f"the box ({start}, {stop}) leaves an axis of {n}: {library} refuses it", f"a box within (0, {n})"
+                f"the box ({start}, {stop}) leaves an axis of {n}: {row.library} refuses it", f"a box within (0, {n})"
             )
+
+
+def _any_box(row: Preset, box: Box, n_in: tuple[int, ...]) -> None:
+    """What lies outside the samples is `fill`."""
+
+
+BOXES: dict[str, Callable[[Preset, Box, tuple[int, ...]], None]] = {
+    "none": _no_box,
+    "float32": _box_inside,
+    "roi": _any_box,
+}

@@ -52,6 +52,17 @@ class Columns:
     source: str = ""
 
 
+class Numbers(dict[Any, Any]):
+    """The values of an option that takes any number: those in it are the ones that are shown."""
+
+    def __init__(self, shown: tuple[float, ...], columns: Callable[[float], dict[str, Any]]) -> None:
+        super().__init__({value: columns(value) for value in shown})
+        self.columns = columns
+
+    def __missing__(self, value: float) -> dict[str, Any]:
+        return self.columns(float(value))
+
+
 @dataclass(frozen=True)
 class Line:
     """One axis as a library sees it, knowing the sizes of the others.

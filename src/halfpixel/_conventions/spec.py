@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from halfpixel.errors import HalfpixelValueError, unknown_name
 
 from .builder import Preset
+from .line import Numbers
 
 WORKS = "a preset's name with options as in a call, such as 'torch.bilinear(align_corners=True)'"
 
@@ -37,12 +39,18 @@ def _arguments(spec: str, call: str) -> dict[str, Any]:
         raise HalfpixelValueError(f"cannot read preset {spec!r}", WORKS) from error
 
 
+def _takes(values: Mapping[Any, Any], value: Any) -> bool:
+    if isinstance(values, Numbers):
+        return type(value) in (int, float) and math.isfinite(value)
+    return any(type(v) is type(value) and v == value for v in values)
+
+
 def with_options(row: Preset, given: Mapping[str, Any]) -> Preset:
     """The row with columns replaced as its options say; its name tells which are not at their defaults."""
     for option, value in given.items():
         if option not in row.options:
             raise unknown_name(f"option of {row.name}", option, row.options)
-        if not any(type(v) is type(value) and v == value for v in row.options[option]):
+        if not _takes(row.options[option], value):
             known = ", ".join(map(repr, row.options[option]))
             raise HalfpixelValueError(f"{row.name} with {option}={value!r}", f"one of {known}")
     columns: dict[str, Any] = {}
@@ -52,5 +60,5 @@ def with_options(row: Preset, given: Mapping[str, Any]) -> Preset:
         value = given.get(option, default)
         if value != default:
             columns.update(values[value])
-            said.append(f"{option}={value!r}")
+            said.append(f"{option}={float(value) if isinstance(values, Numbers) else value!r}")
     return replace(row, name=f"{row.name}({', '.join(said)})" if said else row.name, **columns)
