@@ -9,12 +9,18 @@ from unittest import mock
 import pytest
 
 from halfpixel import backends
-from halfpixel.backends import cpu, reference
+from halfpixel.backends import cpu, eager, reference
 
 NAMES = [
     pytest.param(name, marks=pytest.mark.skipif(bool(backends.why_not(name)), reason=backends.why_not(name) or "runs"))
     for name in backends.BACKENDS
 ]
+# What a backend cannot compute without.
+_ENTRIES = {
+    "cpu": (cpu, ("native", "bind")),
+    "reference": (reference, ("_compute", "_copy")),
+    "eager": (eager, ("_run",)),
+}
 
 
 def _intruder(*args, **options):
@@ -25,10 +31,7 @@ def _intruder(*args, **options):
 def only(name):
     """Any other backend's entry raises."""
     with contextlib.ExitStack() as stack:
-        if name == "cpu":
-            stack.enter_context(mock.patch.object(reference, "_compute", _intruder))
-            stack.enter_context(mock.patch.object(reference, "_copy", _intruder))
-        else:
-            stack.enter_context(mock.patch.object(cpu, "native", _intruder))
-            stack.enter_context(mock.patch.object(cpu, "bind", _intruder))
+        for other, (module, entries) in _ENTRIES.items():
+            for entry in entries if other != name else ():
+                stack.enter_context(mock.patch.object(module, entry, _intruder))
         yield name

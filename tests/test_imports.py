@@ -36,6 +36,7 @@ ROOM = {name: depth for depth, names in enumerate(ORDER) for name in names}
 LATE = {("_plan", "backends"), ("_resize", "nn"), ("_labels", "nn"), ("_reduce", "nn"), ("_accelerate", "nn")}
 # What a room may import from outside the standard library at all, and what it may import when the module is loaded.
 OUTSIDE = {
+    "backends": {"torch"},  # of `_aten` alone, which is loaded when a tensor is computed: the tests below would tell
     "nn": {"torch"},
     "testing": {"hypothesis"},
     "io": {"PIL", "tifffile", "imagecodecs"},

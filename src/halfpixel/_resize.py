@@ -46,7 +46,7 @@ def resize(
     integers compute in float32, the others in float64.
     Arguments:
         x: an array, or anything that numpy.asarray makes one of: floats, integers, bool or complex, any strides. Or a
-            torch tensor of the CPU: the result is one too, differentiable, see `halfpixel.nn.functional.resize`.
+            torch tensor: the result is one too, differentiable, see `halfpixel.nn.functional.resize`.
         size, scale: output lengths, or factors (int, float or Fraction); exactly one of them, or spacing and
             new_spacing.
         axes: the axes to resample.

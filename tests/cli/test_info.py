@@ -26,6 +26,16 @@ def test_info(run):
     assert all(f"backend {name}" in text for name in backends.BACKENDS)
 
 
+def test_info_says_who_resamples_tensors_elsewhere(run, monkeypatch):
+    found = json.loads(run("info", "--json").stdout)["other_devices"]
+    if backends.why_not("eager") is None:
+        assert found == {"backend": "eager", "reason": backends.cpu.why_not(device="other devices")}
+        assert f"eager, since {found['reason']}" in run("info").stdout
+    monkeypatch.setattr(backends.eager, "_absent", lambda: "torch is not here")
+    assert json.loads(run("info", "--json").stdout)["other_devices"] == {"backend": None, "reason": "torch is not here"}
+    assert "cannot run: torch is not here" in run("info").stdout
+
+
 def test_info_gives_the_reason_of_a_backend_that_cannot_run(run, monkeypatch):
     monkeypatch.setattr(backends.cpu, "_load", lambda: (None, "the compiled kernels are not here"))
     found = json.loads(run("info", "--json").stdout)

@@ -28,7 +28,7 @@ from halfpixel.errors import (
     unknown_name,
 )
 
-from . import cpu, reference
+from . import cpu, eager, reference
 from ._dtypes import CODES, code_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Run = Callable[[Array, Array, str], None]
 
-BACKENDS: dict[str, ModuleType] = {cpu.name: cpu, reference.name: reference}
+BACKENDS: dict[str, ModuleType] = {cpu.name: cpu, reference.name: reference, eager.name: eager}
 
 
 def why_not(name: str, program: Program | None = None, dtype: Any = np.float32) -> str | None:

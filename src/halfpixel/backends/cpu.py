@@ -58,8 +58,10 @@ def native() -> Any:
     return module
 
 
-def why_not(program: Program | None = None, dtype: np.dtype[Any] | None = None) -> str | None:
-    """Why the kernels cannot run the program on the dtype, or None."""
+def why_not(program: Program | None = None, dtype: np.dtype[Any] | None = None, device: str = "cpu") -> str | None:
+    """Why the kernels cannot run the program on the dtype and device, or None."""
+    if device != "cpu":
+        return f"the compiled kernels run on the CPU, not on {device}"
     if program is not None and len(program.stages) > MAX_PASSES:
         return f"{len(program.stages)} passes are more than the kernels' {MAX_PASSES}"
     if (

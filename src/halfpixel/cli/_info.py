@@ -18,7 +18,7 @@ from rich.table import Table
 
 import halfpixel
 from halfpixel import backends
-from halfpixel.backends import cpu
+from halfpixel.backends import cpu, eager
 from halfpixel.cli import _options as option
 from halfpixel.cli import _values
 from halfpixel.cli._convert import method, usage
@@ -41,6 +41,11 @@ def info(json: _JSON = False) -> None:
     for name, reason in found["backends"].items():
         state = f"[red]cannot run:[/] {reason}" if reason else "[green]ready[/]"
         drawn.add_row(f"backend {name}", state + (", [bold]chosen[/]" if name == found["chosen"] else ""))
+    other = found["other_devices"]
+    state = (
+        f"{other['backend']}, since {other['reason']}" if other["backend"] else f"[red]cannot run:[/] {other['reason']}"
+    )
+    drawn.add_row("tensors elsewhere", state)
     sets = found["instruction_sets"]
     if sets["usable"]:
         drawn.add_row("instruction set", f"{sets['chosen']} of {', '.join(sets['usable'])}")
@@ -59,6 +64,7 @@ def facts() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "backends": {name: backends.why_not(name) for name in backends.BACKENDS},
         "chosen": backends.choose(),
+        "other_devices": _other_devices(),
         "instruction_sets": {
             "chosen": native.isa() if native else None,
             "usable": list(native.isas()) if native else [],
@@ -66,6 +72,12 @@ def facts() -> dict[str, Any]:
         "threads": halfpixel.get_num_threads(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }
+
+
+def _other_devices() -> dict[str, str | None]:
+    """Who resamples tensors that are not on the CPU, and why not the kernels; no backend: why none."""
+    reason = eager.why_not()
+    return {"backend": None if reason else eager.name, "reason": reason or cpu.why_not(device="other devices")}
 
 
 def _version(name: str) -> str | None:

@@ -15,13 +15,15 @@ from .conv_transpose import (
     LazyConvTranspose2d,
     LazyConvTranspose3d,
 )
+from .export import ExportReport, check_export
 from .pool import MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from .shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from .upsample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
-    "ChannelShuffle", "Conversion", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LazyConvTranspose1d",
+    "ChannelShuffle", "Conversion", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "ExportReport",
+    "LazyConvTranspose1d",
     "LazyConvTranspose2d", "LazyConvTranspose3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d",
     "MaxUnpool3d", "PixelShuffle", "PixelUnshuffle", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
-    "conv_transpose_size", "convert", "functional", "init",
+    "check_export", "conv_transpose_size", "convert", "functional", "init",
 ]  # fmt: skip

@@ -45,7 +45,7 @@ def axes_of(how: str) -> Sizes:
     return tuple(json.loads(how)["axes"])
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=512)
 def plan(how: str, size_in: Sizes, size_out: Sizes, transposed: bool) -> Plan:
     """The plan from `size_in` to `size_out` along the axes, or its transpose, which leads back.
 

@@ -46,7 +46,7 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """`torch.nn.functional.interpolate`: the same signature, defaults, results and classes of errors, on CPU tensors.
+    """`torch.nn.functional.interpolate`: the same signature, defaults, results and classes of errors.
 
     **Convention:** input (N, C, *spatial), 1 to 3 spatial dimensions; size in the order of the spatial axes. Results
     have input's dtype and, where input is channels-last, its memory format. uint8 follows torch's 16-bit weights;

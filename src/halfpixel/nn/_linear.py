@@ -22,6 +22,8 @@ _modes = torch._C._len_torch_dispatch_stack
 _functorch = torch._C._functorch.peek_interpreter_stack
 _is_batched = torch._C._functorch.is_legacy_batchedtensor
 
+_tracing = torch._C._get_tracing_state
+
 Arguments = tuple[Any, ...]
 Kernel = Callable[..., Tensor]
 
@@ -74,6 +76,7 @@ class Operator(Linear):
     Arguments:
         name, schema: of the operator; the schema lists what follows `Tensor x`.
         kernel: computes it on CPU tensors; returns a new tensor.
+        elsewhere: computes it on tensors of any other device.
         fake: the result's tensor, uninitialised.
         adjoint: the arguments of the operator that is its transpose.
         tangent: the arguments of its linear part.
@@ -84,6 +87,7 @@ class Operator(Linear):
         name: str,
         schema: str,
         kernel: Kernel,
+        elsewhere: Kernel,
         fake: Kernel,
         adjoint: Callable[..., Arguments],
         tangent: Callable[..., Arguments] = lambda *arguments: arguments,
@@ -91,6 +95,7 @@ class Operator(Linear):
         self.name, self.kernel, self.adjoint, self.tangent = f"halfpixel::{name}", kernel, adjoint, tangent
         _library.define(f"{name}(Tensor x, {schema}) -> Tensor")
         _library.impl(name, kernel, "CPU")
+        _library.impl(name, elsewhere, "CompositeExplicitAutograd")
         torch.library.register_fake(self.name, fake, lib=_library)
         torch.library.register_autograd(self.name, self._gradient, setup_context=_keep_arguments, lib=_library)
         torch.library.register_vmap(self.name, self._batched, lib=_library)
@@ -158,11 +163,13 @@ class _WithTangent(torch.autograd.Function):
 
 
 def unwatched(x: Tensor) -> bool:
-    """Nobody would see the dispatcher pass by: a plain tensor of the CPU, no compiler, no mode, no transform."""
+    """Nobody would see the dispatcher pass by: a plain tensor of the CPU, no compiler, tracer, mode or transform."""
     return (
         not torch.compiler.is_compiling()
         and type(x) in (Tensor, torch.nn.Parameter)
         and x.is_cpu
+        and x.layout is torch.strided
+        and not _tracing()
         and _modes() == 0
         and forward_ad._current_level < 0
         and not _functorch()

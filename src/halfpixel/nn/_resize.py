@@ -13,7 +13,7 @@ from halfpixel import _sizes
 from halfpixel._request import Options, resolve
 from halfpixel.errors import HalfpixelError, HalfpixelTypeError, HalfpixelValueError
 
-from . import _how, _ops
+from . import _boxes, _how, _ops
 
 Sizes = tuple[int, ...]
 
@@ -39,9 +39,11 @@ def resize(
     **Convention:** as `halfpixel.resize`. Integer tensors round half up and saturate; float16 and bfloat16 compute in
     float32. The gradient is the transposed resize: deterministic, of any order, in forward and reverse mode.
     Arguments:
-        x: a CPU tensor of any dtype, shape and memory format.
-        size, scale, axes, filter, grid, edge, antialias, box, rounding, fill, like: as in `halfpixel.resize`; filters
-            by name.
+        x: a tensor of any device, dtype, shape and memory format.
+        size, scale, axes, filter, grid, edge, antialias, rounding, fill, like: as in `halfpixel.resize`; filters by
+            name.
+        box: as there; or a tensor (N, d, 2) of a box for each of the N samples along the first axis, whose values are
+            read: gradients go to x alone, compiled and exported functions take numbers only.
         size_like: a tensor whose lengths along the same axes are the size, as a decoder's skip connection has them.
     Returns: a new tensor of x's dtype.
     Raises: ValueError and TypeError that name the call, the reason, and what would work.
@@ -56,6 +58,8 @@ def resize(
             raise HalfpixelTypeError(f"x is a {type(x).__name__}", "a torch tensor, or halfpixel.resize for arrays")
         if size_like is not None:
             options = _sized(x, options, size_like)
+        if isinstance(box, Tensor):
+            return _boxes.resize_each(x, options, resize)
         return _ops.resize(x, *asked(x, options))
     except HalfpixelError as error:
         raise error.in_call(options.described("resize", x)) from None

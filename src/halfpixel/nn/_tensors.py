@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Plans on CPU tensors: their memory is NumPy's for the time of the call, nothing is copied."""
+"""Plans on tensors. Those of the CPU lend NumPy their memory for the time of the call, nothing is copied; all others go
+through torch's own operators.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from halfpixel import backends
 from halfpixel._plan import Plan
-from halfpixel.backends import cpu
+from halfpixel.backends import cpu, eager
 from halfpixel.errors import HalfpixelNotImplementedError, HalfpixelTypeError
 
 Run = Callable[[Any, Any, str], None]
@@ -47,11 +49,12 @@ def suggests_last(x: Tensor) -> bool:
 
 
 def apply(plan: Plan, x: Tensor) -> Tensor:
-    """`plan(x)`.
+    """`plan(x)`: by the kernels on the CPU, by torch's operators elsewhere.
 
-    Raises: TypeError for dtypes without arithmetic, NotImplementedError for tensors that are not on the CPU.
+    Raises: TypeError for dtypes and layouts without arithmetic, NotImplementedError for devices without the plan's.
     """
-    check_device(x)
+    if x.device.type != "cpu":
+        return elsewhere(plan, x)
     out = result(x, plan.shape_out(tuple(x.shape)))
     if not out.numel():
         return out
@@ -99,6 +102,22 @@ class Ready:
         return out
 
 
+def elsewhere(plan: Plan, x: Tensor) -> Tensor:
+    """The same by torch's operators, on any device."""
+    if x.layout is not torch.strided:
+        raise HalfpixelTypeError(f"x is a tensor of layout {x.layout}", "x.to_dense()")
+    dtype, device = _named(x.dtype), x.device.type
+    program = plan.program(dtype)
+    reason = eager.why_not(program, dtype, device)
+    if reason is not None:
+        why = f"{cpu.why_not(device=device)}; {reason}" if device != "cpu" else reason
+        raise HalfpixelNotImplementedError(why, "x.float() and a floating-point filter, or x.cpu()")
+    out = result(x, plan.shape_out(tuple(x.shape)))
+    if out.numel():
+        eager.apply(program, x.detach().resolve_conj().resolve_neg(), out)
+    return out
+
+
 def check_device(x: Tensor) -> None:
     """Raises: NotImplementedError for a tensor that is not on the CPU."""
     if x.device.type != "cpu":
@@ -113,13 +132,21 @@ def array(x: Tensor) -> np.ndarray:
     return a
 
 
-@functools.lru_cache(maxsize=2048)
+@functools.lru_cache(maxsize=512)
 def _bound(plan: Plan, dtype: torch.dtype) -> tuple[Run | None, str]:
     """How to run the plan on the dtype; None: in float32, rounded once at the end."""
     if dtype == torch.bfloat16:
-        return cpu.bind_bfloat16(plan.program("bfloat16")), "bf16"
+        program = plan.program("bfloat16")
+        return (cpu.bind_bfloat16(program) if backends.choose(program) == cpu.name else None), "bf16"
+    return backends.bind(plan, np.dtype(_named(dtype)))
+
+
+@functools.cache
+def _named(dtype: torch.dtype) -> str:
+    """The dtype's name, if it has arithmetic."""
+    named = str(dtype).removeprefix("torch.")
     try:
-        return backends.bind(plan, np.dtype(str(dtype).removeprefix("torch.")))
+        return named if dtype == torch.bfloat16 else np.dtype(named).name
     except TypeError:
         works = "a floating-point, integer, bool or complex tensor"
         raise HalfpixelTypeError(f"x has dtype {dtype}", works) from None
