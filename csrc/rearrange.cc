@@ -107,26 +107,33 @@ void choose(Move& move, std::vector<Axis>& axes) {
     move.shape = Shape::rows;
   } else {
     auto dense = std::find_if(axes.begin(), axes.end(), [](const Axis& a) { return a.x == 1; });
-    std::vector<Axis> streams;
     if (dense == axes.end()) {
       move.shape = Shape::single;
-    } else if (const Axis run = *dense; take_streams(axes, &Axis::out, run.out, run, streams)) {
-      move.shape = Shape::zip;
-      set_streams(move, streams, &Axis::x);
-      take(axes, &Axis::x);
-      move.length = run.size;
-      move.x_length = 1;
-      move.out_length = run.out;
-      return lengthen(move, axes, &Axis::out, &Axis::x);
-    } else if (streams.clear(); take_streams(axes, &Axis::x, last.x, last, streams)) {
-      move.shape = Shape::unzip;
-      set_streams(move, streams, &Axis::out);
-      take(axes, &Axis::out);
-      move.length = last.size;
-      move.x_length = last.x;
-      move.out_length = 1;
-      return lengthen(move, axes, &Axis::x, &Axis::out);
     } else {
+      const Axis run = *dense;
+      std::vector<Axis> zipped = axes, unzipped = axes, in_streams, out_streams;
+      const bool zips = take_streams(zipped, &Axis::out, run.out, run, in_streams);
+      const bool unzips = take_streams(unzipped, &Axis::x, last.x, last, out_streams);
+      if (zips && (!unzips || run.size >= last.size)) {
+        move.shape = Shape::zip;
+        set_streams(move, in_streams, &Axis::x);
+        axes = zipped;
+        take(axes, &Axis::x);
+        move.length = run.size;
+        move.x_length = 1;
+        move.out_length = run.out;
+        return lengthen(move, axes, &Axis::out, &Axis::x);
+      }
+      if (unzips) {
+        move.shape = Shape::unzip;
+        set_streams(move, out_streams, &Axis::out);
+        axes = unzipped;
+        take(axes, &Axis::out);
+        move.length = last.size;
+        move.x_length = last.x;
+        move.out_length = 1;
+        return lengthen(move, axes, &Axis::x, &Axis::out);
+      }
       move.shape = Shape::turn;
       move.length = run.size;
       move.x_length = 1;

@@ -6,74 +6,103 @@
 namespace hp {
 namespace {
 
+// Streams of at least one register end with a register that overlaps the one before; shorter ones go element by element.
 template <class T, int K>
-void zip(const T* x, const int64_t* stream, T* out, int64_t n) {
-  constexpr int L = kMoved<T>;
+HP_INLINE void zip_step(const T* x, const int64_t* stream, T* out, int64_t i) {
+  constexpr int L = kStreamed<T>;
   using R = Vec<T, L>;
-  int64_t i = 0;
-  for (; i + L <= n; i += L) {
-    R v[K];
-    HP_UNROLL for (int k = 0; k < K; ++k) v[k] = load_as<R>(x + stream[k] + i);
-    T* to = out + i * K;
-    if constexpr (K == 3) {
-      store_as(to, zip3<0>(v, LanesUpTo<L>{}));
-      store_as(to + L, zip3<1>(v, LanesUpTo<L>{}));
-      store_as(to + 2 * L, zip3<2>(v, LanesUpTo<L>{}));
-    } else {
-      zip_all<R, L, K>(v);
-      HP_UNROLL for (int k = 0; k < K; ++k) store_as(to + k * L, v[k]);
-    }
+  R v[K];
+  HP_UNROLL for (int k = 0; k < K; ++k) v[k] = load_as<R>(x + stream[k] + i);
+  T* to = out + i * K;
+  if constexpr (K == 3) {
+    store_as(to, zip3<0>(v, LanesUpTo<L>{}));
+    store_as(to + L, zip3<1>(v, LanesUpTo<L>{}));
+    store_as(to + 2 * L, zip3<2>(v, LanesUpTo<L>{}));
+  } else {
+    zip_all<R, L, K>(v);
+    HP_UNROLL for (int k = 0; k < K; ++k) store_as(to + k * L, v[k]);
   }
-  for (; i < n; ++i)
-    for (int k = 0; k < K; ++k) out[i * K + k] = x[stream[k] + i];
 }
 
 template <class T, int K>
-void unzip(const T* x, const int64_t* stream, T* out, int64_t n) {
+HP_INLINE void unzip_step(const T* x, const int64_t* stream, T* out, int64_t i) {
+  constexpr int L = kStreamed<T>;
+  using R = Vec<T, L>;
+  R v[K];
+  HP_UNROLL for (int k = 0; k < K; ++k) v[k] = load_as<R>(x + i * K + k * L);
+  if constexpr (K == 3) {
+    store_as(out + stream[0] + i, unzip3<0>(v, LanesUpTo<L>{}));
+    store_as(out + stream[1] + i, unzip3<1>(v, LanesUpTo<L>{}));
+    store_as(out + stream[2] + i, unzip3<2>(v, LanesUpTo<L>{}));
+  } else {
+    unzip_all<R, L, K>(v);
+    HP_UNROLL for (int k = 0; k < K; ++k) store_as(out + stream[k] + i, v[k]);
+  }
+}
+
+// `lines` runs of n elements a stream, `x_line` and `out_line` apart.
+template <class T, int K, bool kZips>
+void streams(const T* x, const int64_t* stream, T* out, int64_t n, int64_t lines, int64_t x_line, int64_t out_line) {
+  constexpr int L = kStreamed<T>;
+  int64_t at[K];  // not in memory that a store could change
+  for (int k = 0; k < K; ++k) at[k] = stream[k];
+  for (; lines; --lines, x += x_line, out += out_line) {
+    if (n < L) {
+      for (int64_t i = 0; i < n; ++i)
+        HP_UNROLL for (int k = 0; k < K; ++k) {
+          if constexpr (kZips) out[i * K + k] = x[at[k] + i];
+          else out[at[k] + i] = x[i * K + k];
+        }
+      continue;
+    }
+    for (int64_t i = 0;; i = i + L <= n - L ? i + L : n - L) {
+      if constexpr (kZips) zip_step<T, K>(x, at, out, i);
+      else unzip_step<T, K>(x, at, out, i);
+      if (i == n - L) break;
+    }
+  }
+}
+
+// Any number of streams up to the side of a tile, whose rest is of no meaning: it is read from, or written to, what follows in the
+// same run, and replaced by the next rows. Returns how many elements of each stream are done.
+template <class T, bool kZips>
+int64_t by_tiles(int ways, const int64_t* stream, const T* x, T* out, int64_t n) {
   constexpr int L = kMoved<T>;
   using R = Vec<T, L>;
   int64_t i = 0;
-  for (; i + L <= n; i += L) {
-    R v[K];
-    HP_UNROLL for (int k = 0; k < K; ++k) v[k] = load_as<R>(x + i * K + k * L);
-    if constexpr (K == 3) {
-      store_as(out + stream[0] + i, unzip3<0>(v, LanesUpTo<L>{}));
-      store_as(out + stream[1] + i, unzip3<1>(v, LanesUpTo<L>{}));
-      store_as(out + stream[2] + i, unzip3<2>(v, LanesUpTo<L>{}));
+  if (ways > L) return i;
+  for (; (i + L - 1) * ways + L <= n * ways; i += L) {
+    R v[L];
+    if constexpr (kZips) {
+      for (int k = 0; k < L; ++k) v[k] = load_as<R>(x + stream[k < ways ? k : 0] + i);
     } else {
-      unzip_all<R, L, K>(v);
-      HP_UNROLL for (int k = 0; k < K; ++k) store_as(out + stream[k] + i, v[k]);
+      HP_UNROLL for (int k = 0; k < L; ++k) v[k] = load_as<R>(x + (i + k) * ways);
+    }
+    zip_all<R, L, L>(v);
+    if constexpr (kZips) {
+      HP_UNROLL for (int k = 0; k < L; ++k) store_as(out + (i + k) * ways, v[k]);
+    } else {
+      for (int k = 0; k < ways; ++k) store_as(out + stream[k] + i, v[k]);
     }
   }
-  for (; i < n; ++i)
-    for (int k = 0; k < K; ++k) out[stream[k] + i] = x[i * K + k];
+  return i;
 }
 
-template <class T>
-void zip_any(const Move& m, const T* x, T* out, int64_t n) {
-  switch (m.ways) {
-    case 2: return zip<T, 2>(x, m.stream, out, n);
-    case 3: return zip<T, 3>(x, m.stream, out, n);
-    case 4: return zip<T, 4>(x, m.stream, out, n);
-    case 8: return zip<T, 8>(x, m.stream, out, n);
-    case 16: return zip<T, 16>(x, m.stream, out, n);
+template <class T, bool kZips>
+void streams_any(int ways, const int64_t* stream, const T* x, T* out, int64_t n, int64_t lines, int64_t x_line, int64_t out_line) {
+  switch (ways) {
+    case 2: return streams<T, 2, kZips>(x, stream, out, n, lines, x_line, out_line);
+    case 3: return streams<T, 3, kZips>(x, stream, out, n, lines, x_line, out_line);
+    case 4: return streams<T, 4, kZips>(x, stream, out, n, lines, x_line, out_line);
+    case 8: return streams<T, 8, kZips>(x, stream, out, n, lines, x_line, out_line);
   }
-  for (int64_t i = 0; i < n; ++i)
-    for (int k = 0; k < m.ways; ++k) out[i * m.ways + k] = x[m.stream[k] + i];
-}
-
-template <class T>
-void unzip_any(const Move& m, const T* x, T* out, int64_t n) {
-  switch (m.ways) {
-    case 2: return unzip<T, 2>(x, m.stream, out, n);
-    case 3: return unzip<T, 3>(x, m.stream, out, n);
-    case 4: return unzip<T, 4>(x, m.stream, out, n);
-    case 8: return unzip<T, 8>(x, m.stream, out, n);
-    case 16: return unzip<T, 16>(x, m.stream, out, n);
-  }
-  for (int k = 0; k < m.ways; ++k) {
-    T* to = out + m.stream[k];
-    for (int64_t i = 0; i < n; ++i) to[i] = x[i * m.ways + k];
+  for (; lines; --lines, x += x_line, out += out_line) {
+    const int64_t done = by_tiles<T, kZips>(ways, stream, x, out, n);
+    for (int k = 0; k < ways; ++k) {
+      const T* from = kZips ? x + stream[k] : x + k;
+      T* to = kZips ? out + k : out + stream[k];
+      for (int64_t i = done; i < n; ++i) to[kZips ? i * ways : i] = from[kZips ? i : i * ways];
+    }
   }
 }
 
@@ -101,60 +130,74 @@ void turn(const T* x, int64_t x_across, T* out, int64_t out_length, int64_t leng
   turn_corner(x + a, x_across, out + a * out_length, out_length, length - a, across);
 }
 
-// Blocks of n elements, one after the other in `dense`, `step` apart in `apart`. Blocks shorter than a register are copied as a
-// whole one where something follows that may be read or will be written later: `room` elements from the first block on.
+// Elements of a block that are copied at once.
+template <class T>
+constexpr int kPiece = 16 / int(sizeof(T));
+
+// Blocks of n elements, one after the other in `dense`, `step` apart in `apart`, copied from the one to the other.
 template <class T, bool kScatter>
-void blocks(T* dense, T* apart, int64_t step, int64_t n, int64_t count, int64_t room) {
-  constexpr int L = 16 / int(sizeof(T));
+void blocks(T* dense, T* apart, int64_t step, int64_t n, int64_t count) {
+  constexpr int L = kPiece<T>;
   using R = Vec<T, L>;
-  int64_t p = 0;
-  if (n < L) {
-    for (; p < count && p * step + L <= room && p * n + L <= count * n; ++p) {
-      if constexpr (kScatter) store_as(apart + p * step, load_as<R>(dense + p * n));
-      else store_as(dense + p * n, load_as<R>(apart + p * step));
-    }
-  }
-  for (; p < count; ++p) {
-    T* a = dense + p * n;
-    T* b = apart + p * step;
+  for (; count > 0; --count, dense += n, apart += step) {
+    T* const to = kScatter ? apart : dense;
+    const T* const from = kScatter ? dense : apart;
     int64_t i = 0;
-    for (; i + L <= n; i += L) {
-      if constexpr (kScatter) store_as(b + i, load_as<R>(a + i));
-      else store_as(a + i, load_as<R>(b + i));
-    }
-    for (; i < n; ++i) (kScatter ? b : a)[i] = (kScatter ? a : b)[i];
+    for (; i + L <= n; i += L) store_as(to + i, load_as<R>(from + i));
+    for (; i < n; ++i) to[i] = from[i];
   }
 }
 
 template <class T>
 void zip_blocks(const Move& m, const T* x, T* out, int64_t count) {
-  alignas(64) T kept[kBlocksBytes / sizeof(T)];
-  const int64_t n = m.across, run = count * n;
-  Move flat = m;
+  constexpr int L = kPiece<T>;
+  using R = Vec<T, L>;
+  alignas(64) T kept[kBlocksBytes / sizeof(T) + 64];
+  const int64_t n = m.across, run = count * n, step = m.x_length;
+  int64_t at[kMaxWays];
+  // Blocks shorter than a piece are read with what follows them: it must lie before the last block's end.
+  const int64_t safe = n >= L || step < n ? 0 : count - 1 - (L - n + step - 1) / step;
   for (int k = 0; k < m.ways; ++k) {
-    blocks<T, false>(kept + k * run, const_cast<T*>(x) + m.stream[k], m.x_length, n, count, (count - 1) * m.x_length + n);
-    flat.stream[k] = k * run;
+    at[k] = k * run;
+    T* to = kept + k * run;
+    const T* from = x + m.stream[k];
+    int64_t p = 0;
+    for (; p < safe; ++p) store_as(to + p * n, load_as<R>(from + p * step));
+    blocks<T, false>(to + p * n, const_cast<T*>(from) + p * step, step, n, count - p);
   }
-  zip_any(flat, kept, out, run);
+  streams_any<T, true>(m.ways, at, kept, out, run, 1, 0, 0);
+}
+
+// The blocks of one row of the output, K next to each other, pixel after pixel: what one spills, the next replaces.
+template <class T, int K>
+void row_of_blocks(const T* kept, int64_t run, T* out, int64_t n, int64_t step, int64_t pixels) {
+  using R = Vec<T, kPiece<T>>;
+  for (int64_t p = 0; p < pixels; ++p)
+    HP_UNROLL for (int k = 0; k < K; ++k) store_as(out + p * step + k * n, load_as<R>(kept + k * run + p * n));
 }
 
 template <class T>
 void unzip_blocks(const Move& m, const T* x, T* out, int64_t count) {
-  alignas(64) T kept[kBlocksBytes / sizeof(T)];
-  const int64_t n = m.across, run = count * n;
-  Move flat = m;
-  for (int k = 0; k < m.ways; ++k) flat.stream[k] = k * run;
-  unzip_any(flat, x, kept, run);
-  constexpr int L = 16 / int(sizeof(T));
-  using R = Vec<T, L>;
+  constexpr int L = kPiece<T>;
+  alignas(64) T kept[kBlocksBytes / sizeof(T) + 64];
+  const int64_t n = m.across, run = count * n, step = m.out_length;
+  int64_t at[kMaxWays];
+  for (int k = 0; k < m.ways; ++k) at[k] = k * run;
+  streams_any<T, false>(m.ways, at, x, kept, run, 1, 0, 0);
   int64_t p = 0;
-  if (m.spills && n < L) {  // pixel by pixel: what one block spills, the next ones of its row replace
-    const int64_t last = count - 1 - (L + n - 1) / n;
-    for (; p < last; ++p)
-      for (int k = 0; k < m.ways; ++k) store_as(out + m.stream[k] + p * m.out_length, load_as<R>(kept + k * run + p * n));
+  const int64_t in_row = step / n;
+  if (m.spills && n <= L && in_row >= 2 && in_row <= 4) {
+    p = count - 1 - (L + n - 1) / n;
+    if (p < 0) p = 0;
+    for (int k = 0; k < m.ways; k += int(in_row)) {
+      const T* from = kept + k * run;
+      T* to = out + m.stream[k];
+      if (in_row == 2) row_of_blocks<T, 2>(from, run, to, n, step, p);
+      else if (in_row == 3) row_of_blocks<T, 3>(from, run, to, n, step, p);
+      else row_of_blocks<T, 4>(from, run, to, n, step, p);
+    }
   }
-  for (int k = 0; k < m.ways; ++k)
-    blocks<T, true>(kept + k * run + p * n, out + m.stream[k] + p * m.out_length, m.out_length, n, count - p, 0);
+  for (int k = 0; k < m.ways; ++k) blocks<T, true>(kept + k * run + p * n, out + m.stream[k] + p * step, step, n, count - p);
 }
 
 template <class T>
@@ -171,16 +214,18 @@ void copy_row(const T* x, T* out, int64_t n) {
 }
 
 template <class T>
-void line(const Move& m, const T* x, T* out, int64_t length, int64_t across) {
-  switch (m.shape) {
-    case Shape::rows: return copy_row(x, out, length);
-    case Shape::zip: return zip_any(m, x, out, length);
-    case Shape::unzip: return unzip_any(m, x, out, length);
-    case Shape::zip_blocks: return zip_blocks(m, x, out, length);
-    case Shape::unzip_blocks: return unzip_blocks(m, x, out, length);
-    case Shape::turn: return turn(x, m.x_across, out, m.out_length, length, across);
-    case Shape::single:
-      for (int64_t i = 0; i < length; ++i) out[i * m.out_length] = x[i * m.x_length];
+void lines_of(const Move& m, const T* x, T* out, int64_t length, int64_t across, int64_t lines) {
+  if (m.shape == Shape::zip) return streams_any<T, true>(m.ways, m.stream, x, out, length, lines, m.x_line, m.out_line);
+  if (m.shape == Shape::unzip) return streams_any<T, false>(m.ways, m.stream, x, out, length, lines, m.x_line, m.out_line);
+  for (; lines; --lines, x += m.x_line, out += m.out_line) {
+    switch (m.shape) {
+      case Shape::rows: copy_row(x, out, length); break;
+      case Shape::zip_blocks: zip_blocks(m, x, out, length); break;
+      case Shape::unzip_blocks: unzip_blocks(m, x, out, length); break;
+      case Shape::turn: turn(x, m.x_across, out, m.out_length, length, across); break;
+      default:
+        for (int64_t i = 0; i < length; ++i) out[i * m.out_length] = x[i * m.x_length];
+    }
   }
 }
 
@@ -206,7 +251,7 @@ void run_units(const Move& m, int64_t begin, int64_t end) {
     }
     const int64_t length = least(m.length - l, m.length_part), across = least(m.across - b, m.across_part);
     const int64_t lines = least(m.lines - first, m.lines_part);
-    for (int64_t j = 0; j < lines; ++j) line(m, x + j * m.x_line, out + j * m.out_line, length, across);
+    lines_of(m, x, out, length, across, lines);
   }
 }
 

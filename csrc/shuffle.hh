@@ -20,6 +20,10 @@ using LanesUpTo = typename UpTo<N>::type;
 template <class T>
 constexpr int kMoved = sizeof(T) == 1 ? 16 : kRegister / int(sizeof(T)) > 16 ? 16 : kRegister / int(sizeof(T));
 
+// The same for streams, of which a few registers are enough.
+template <class T>
+constexpr int kStreamed = sizeof(T) == 1 ? (kRegister < 32 ? kRegister : 32) : kRegister / int(sizeof(T));
+
 template <class R, int... I>
 HP_INLINE void zip2(R& a, R& b, Lanes<I...>) {
   constexpr int L = sizeof...(I);
