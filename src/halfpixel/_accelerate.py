@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from .backends import cpu, eager
+
 
 class Acceleration:
     """What `accelerate` returns: leaving it as a context restores what was before."""
@@ -51,6 +53,15 @@ def accelerated() -> bool:
     from .nn import _accelerate
 
     return _accelerate.installed()
+
+
+def replaceable() -> tuple[str, ...]:
+    """The operators of ATen that `accelerate` replaces in the torch that is installed; none without torch or kernels."""
+    if eager.why_not() is not None or cpu.why_not() is not None:
+        return ()
+    from .nn import _accelerate
+
+    return _accelerate.replaced()
 
 
 def _switch(on: bool) -> None:

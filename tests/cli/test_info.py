@@ -36,6 +36,15 @@ def test_info_says_who_resamples_tensors_elsewhere(run, monkeypatch):
     assert "cannot run: torch is not here" in run("info").stdout
 
 
+def test_info_lists_what_accelerate_replaces(run, monkeypatch):
+    found = json.loads(run("info", "--json").stdout)["accelerates"]
+    ready = backends.why_not("eager") is None and backends.why_not("cpu") is None
+    assert ("upsample_bilinear2d_backward" in found) is ("pixel_shuffle" in found) is ready
+    assert ("aten's upsample_nearest1d" in run("info").stdout) is ready
+    monkeypatch.setattr(backends.cpu, "_load", lambda: (None, "the compiled kernels are not here"))
+    assert json.loads(run("info", "--json").stdout)["accelerates"] == []
+
+
 def test_info_gives_the_reason_of_a_backend_that_cannot_run(run, monkeypatch):
     monkeypatch.setattr(backends.cpu, "_load", lambda: (None, "the compiled kernels are not here"))
     found = json.loads(run("info", "--json").stdout)

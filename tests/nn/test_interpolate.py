@@ -153,3 +153,24 @@ def test_a_subclass_that_overrides_functions_is_asked():
             return function.__name__
 
     assert functional.interpolate(torch.zeros(1, 1, 2, 2).as_subclass(Counting), size=4) == "interpolate"
+
+
+SLOW = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("nearest", "nearest-exact")]
+
+
+@pytest.mark.parametrize("mode", ["linear", *SLOW])
+def test_axes_too_long_for_float32_coordinates_follow_the_definition(mode):
+    """torch takes samples of other places from 2**23 on: it does not even repeat a sample twice at twice the size."""
+    n = 2**23 + 3
+    x = (torch.arange(n) % 97).float().reshape(1, 1, n)
+    got = functional.interpolate(x, scale_factor=2, mode=mode)[0, 0, -64:]
+    last = x[0, 0, -34:].double()
+    want = torch.nn.functional.interpolate(last.reshape(1, 1, -1), scale_factor=2, mode=mode)[0, 0, -64:].float()
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-5)
+
+
+def test_a_nan_reaches_what_its_weight_reaches():
+    """torch multiplies it by weights of 0 as well."""
+    x = torch.tensor([[[1.0, float("nan"), 3.0, 4.0]]])
+    got = functional.interpolate(x, size=7, mode="linear", align_corners=True)
+    assert torch.isnan(got[0, 0]).tolist() == [False, True, True, True, False, False, False]

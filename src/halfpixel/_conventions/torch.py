@@ -19,22 +19,33 @@ from .kernels import keys
 from .line import Float, Line, Variant, Windows, by_dtype, by_width, folded
 from .windows import selected
 
+_LONG = 1 << 23  # from here on neighbouring samples share their float32 coordinates, and torch takes wrong ones
+
+
+def _real(line: Line) -> Any:
+    """The type of coordinates; where torch's cannot tell samples apart, the definition's."""
+    return np.float64 if max(line.n_in, line.n_out) >= _LONG else line.real
+
+
+def _single(line: Line, centre: Float) -> Float:
+    return centre if max(line.n_in, line.n_out) >= _LONG else centre.astype(np.float32)
+
 
 def ratio(line: Line) -> Any:
     """The step: (n - 1) / (m - 1) with align_corners, 1 / scale where it is kept, n / m otherwise."""
-    real = line.real
+    real = _real(line)
     if line.row.grid == "align_corners":
         return real(line.n_in - 1) / real(line.n_out - 1) if line.n_out > 1 else real(0)
     return real(line.n_in) / real(line.n_out) if line.kept is None else real(1.0 / line.kept)
 
 
 def _outputs(line: Line) -> Float:
-    return np.arange(line.n_out).astype(line.real)
+    return np.arange(line.n_out).astype(_real(line))
 
 
 def points(line: Line) -> tuple[Any, Float]:
     """Index space: step * o, or step * (o + 1/2) - 1/2 as one fused multiply-add (exact in double for float32)."""
-    step, real = ratio(line), line.real
+    step, real = ratio(line), _real(line)
     if line.row.grid == "align_corners":
         return step, _outputs(line) * step
     fused = (_outputs(line) + real(0.5)).astype(np.float64) * np.float64(step) - 0.5
@@ -44,19 +55,19 @@ def points(line: Line) -> tuple[Any, Float]:
 def centres(line: Line) -> tuple[Any, Float]:
     """Edge space, of the antialiased filters: step * (o + 1/2), also with align_corners."""
     step = ratio(line)
-    return step, ((np.arange(line.n_out) + 0.5) * np.float64(step)).astype(line.real)
+    return step, ((np.arange(line.n_out) + 0.5) * np.float64(step)).astype(_real(line))
 
 
 def corners(line: Line) -> tuple[Any, Float]:
     """step * o in the type of the coordinates, rounded to float32 before the floor is taken."""
     step = ratio(line)
-    return step, (_outputs(line) * step).astype(np.float32)
+    return step, _single(line, _outputs(line) * step)
 
 
 def middles(line: Line) -> tuple[Any, Float]:
     """step * (o + 1/2), rounded to float32 before the floor is taken."""
     step = ratio(line)
-    return step, ((_outputs(line) + line.real(0.5)) * step).astype(np.float32)
+    return step, _single(line, (_outputs(line) + line.real(0.5)) * step)
 
 
 def vectorised(line: Line, step: Any, centre: Float) -> Windows:
@@ -68,7 +79,7 @@ def vectorised(line: Line, step: Any, centre: Float) -> Windows:
 
 
 def _split(line: Line, centre: Float) -> tuple[Any, Float]:
-    first = np.minimum(np.floor(centre.astype(np.float32)).astype(np.int64), line.n_in - 1)
+    first = np.minimum(np.floor(_single(line, centre)).astype(np.int64), line.n_in - 1)
     return first, np.clip(centre - first.astype(line.real), line.real(0), line.real(1))
 
 

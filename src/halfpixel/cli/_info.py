@@ -18,6 +18,7 @@ from rich.table import Table
 
 import halfpixel
 from halfpixel import backends
+from halfpixel._accelerate import replaceable
 from halfpixel.backends import cpu, eager
 from halfpixel.cli import _options as option
 from halfpixel.cli import _values
@@ -46,6 +47,8 @@ def info(json: _JSON = False) -> None:
         f"{other['backend']}, since {other['reason']}" if other["backend"] else f"[red]cannot run:[/] {other['reason']}"
     )
     drawn.add_row("tensors elsewhere", state)
+    names = ", ".join(name for name in found["accelerates"] if not name.endswith("_backward"))
+    drawn.add_row("accelerate()", f"replaces, with their gradients, aten's {names}" if names else "[dim]nothing[/]")
     sets = found["instruction_sets"]
     if sets["usable"]:
         drawn.add_row("instruction set", f"{sets['chosen']} of {', '.join(sets['usable'])}")
@@ -65,6 +68,7 @@ def facts() -> dict[str, Any]:
         "backends": {name: backends.why_not(name) for name in backends.BACKENDS},
         "chosen": backends.choose(),
         "other_devices": _other_devices(),
+        "accelerates": list(replaceable()),
         "instruction_sets": {
             "chosen": native.isa() if native else None,
             "usable": list(native.isas()) if native else [],
