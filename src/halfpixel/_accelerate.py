@@ -56,7 +56,7 @@ def accelerated() -> bool:
 
 
 def replaceable() -> tuple[str, ...]:
-    """The operators of ATen that `accelerate` replaces in the torch that is installed; none without torch or kernels."""
+    """The operators of ATen that `accelerate` replaces in the torch installed; none without torch or kernels."""
     if eager.why_not() is not None or cpu.why_not() is not None:
         return ()
     from .nn import _accelerate

@@ -94,6 +94,33 @@ def test_values_layouts_and_gradients_are_those_of_torch(
         assert torch.equal(ours(x, weight, bias, *arguments), got)
 
 
+@pytest.mark.parametrize("more", [0, 3])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [
+        ((16, 16), (8, 8), 4),
+        ((12, 16), (4, 8), 0),
+        ((64, 4), (4, 4), (3, 1)),
+        ((8, 4, 6), (4, 2, 6), 1),
+        ((128,), (64,), 32),
+    ],
+)
+def test_gradients_of_large_kernels(kernel, stride, padding, more, monkeypatch):
+    dims, ran = len(kernel), []
+    phases = _conv_transpose._phases_back
+    monkeypatch.setattr(_conv_transpose, "_phases_back", lambda *a: (ran.append(1), phases(*a))[1])
+    more = tuple(min(more, s - 1) for s in stride)
+    inputs = [rand(2, 3, *(5, 4, 3)[:dims]), rand(3, 5, *kernel, seed=1), rand(5, seed=2)]
+    for t in inputs:
+        t.requires_grad_()
+    want = getattr(T, f"conv_transpose{dims}d")(*inputs, stride, padding, more)
+    got = getattr(F, f"conv_transpose{dims}d")(*inputs, stride, padding, more)
+    towards = rand(*want.shape, seed=3)
+    for a, b in zip(torch.autograd.grad(got, inputs, towards), torch.autograd.grad(want, inputs, towards), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=4e-4)  # thousands of terms in float32
+    assert len(ran) == (cpu.why_not() is None and torch.backends.mkldnn.is_available())
+
+
 def test_the_own_way_is_taken():
     """Were it never taken, every test above would compare torch with itself."""
     x, weight = rand(1, 4, 5, 5), rand(4, 3, 2, 2)

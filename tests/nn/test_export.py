@@ -380,6 +380,37 @@ def test_differences_are_counted_and_placed():
     assert export._difference(0, whole, torch.tensor([5, 200], dtype=torch.uint8), 0).largest == 195
 
 
+class Unpool(torch.nn.Module):
+    def forward(self, x, places):
+        return nn.functional.max_unpool2d(x, places, 2)
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("module", "shape", "node"),
+    [
+        (nn.PixelShuffle(2), (1, 8, 6, 5), "DepthToSpace"),
+        (nn.PixelShuffle((2, 1, 2), order="onnx"), (1, 8, 3, 4, 5), "Transpose"),
+        (nn.PixelUnshuffle(2), (1, 3, 4, 6), "Transpose"),
+        (nn.ChannelShuffle(4), (1, 8, 5), "Transpose"),
+        (nn.ConvTranspose2d(8, 4, 3, 2, "same", padding_mode="replicate"), (1, 8, 6, 5), "ConvTranspose"),
+        (nn.ConvTranspose2d(8, 4, 4, 2, ((0, 1), 2), padding_mode="circular"), (1, 8, 6, 5), "ConvTranspose"),
+        (nn.MaxPool2d(2, return_indices=True), (1, 8, 6, 5), "MaxPool"),
+    ],
+    ids=str,
+)
+def test_the_other_modules_in_onnxruntime(module, shape, node):
+    report = check_export(module.eval(), torch.rand(shape))
+    assert report.agrees, str(report)
+    assert node in dict(report.nodes)
+
+
+@needs_onnx
+def test_unpooling_in_onnxruntime_has_the_same_winners():
+    x, places = torch.rand(1, 3, 4, 3), torch.randint(0, 6, (1, 3, 4, 3))  # twelve values for six places
+    assert check_export(Unpool(), (x, places)).agrees
+
+
 @needs_onnx
 def test_errors_of_check_export():
     x = torch.rand(1, 2, 6, 7)

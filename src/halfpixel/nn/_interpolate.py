@@ -92,6 +92,19 @@ def interpolate(
         ) from None  # fmt: skip
 
 
+def upsample(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
+) -> Tensor:
+    """`torch.nn.functional.upsample`, the older name of `interpolate`, which see; without torch's warning.
+
+    Example:
+        >>> import torch
+        >>> upsample(torch.ones(1, 3, 4, 4), scale_factor=2).shape
+        torch.Size([1, 3, 8, 8])
+    """
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
 _MAX_READY = 1024
 # Calls of contiguous tensors seen before: the operator's arguments, and the plan with everything looked up.
 _ready: dict[Any, tuple[Any, _tensors.Ready]] = {}

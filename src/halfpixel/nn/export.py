@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -157,7 +159,7 @@ def _exported(module: Any, inputs: tuple[Any, ...], opset: int | None, dynamic_s
     if dynamic_shapes is not None and whole is not module:
         dynamic_shapes = (dynamic_shapes,)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")  # of the exporter's own insides
             return torch.onnx.export(
                 whole, given, dynamo=True, verbose=False, opset_version=opset, dynamic_shapes=dynamic_shapes
@@ -165,6 +167,18 @@ def _exported(module: Any, inputs: tuple[Any, ...], opset: int | None, dynamic_s
     except Exception as error:
         found = _cause(error)
         raise found from (None if found.call else error)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without a line for each operator of libraries that are not installed."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _cause(error: BaseException) -> HalfpixelError:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ._interpolate import interpolate
+from ._interpolate import interpolate, upsample
 from ._interpolate_reduce import interpolate_argmax, interpolate_reduce, interpolate_threshold
 from ._pooling import max_pool1d, max_pool2d, max_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
 from ._resize import resize
@@ -13,5 +13,5 @@ from ._transposing import conv_transpose1d, conv_transpose2d, conv_transpose3d
 __all__ = [
     "channel_shuffle", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "interpolate", "interpolate_argmax",
     "interpolate_reduce", "interpolate_threshold", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d",
-    "max_unpool2d", "max_unpool3d", "pixel_shuffle", "pixel_unshuffle", "resize",
+    "max_unpool2d", "max_unpool3d", "pixel_shuffle", "pixel_unshuffle", "resize", "upsample",
 ]  # fmt: skip
