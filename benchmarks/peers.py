@@ -56,7 +56,8 @@ def _method(case: Case, table: dict[tuple[str, bool], Any]) -> Any:
         raise ValueError(f"{case.id}: the peer has no {case.filter} with antialias={case.antialias}") from None
 
 
-def _torch_prepare(case: Case, x: np.ndarray) -> Call:
+def torch_arguments(case: Case, x: np.ndarray) -> tuple[Any, dict[str, Any]]:
+    """`x` as a tensor, and the keyword arguments of torch's `interpolate` for the case."""
     import torch
 
     bits = x.view(np.uint16) if case.dtype == "bfloat16" else x
@@ -82,6 +83,13 @@ def _torch_prepare(case: Case, x: np.ndarray) -> Call:
     options: dict[str, Any] = {"size": case.size, "mode": mode}
     if case.antialias and mode != "area":
         options["antialias"] = True
+    return tensor, options
+
+
+def _torch_prepare(case: Case, x: np.ndarray) -> Call:
+    import torch
+
+    tensor, options = torch_arguments(case, x)
     return lambda: torch.nn.functional.interpolate(tensor, **options)
 
 

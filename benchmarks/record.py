@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import os
 import types
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 RESULTS = Path(__file__).parent / "results"
 T = TypeVar("T")
+_NEWER = {"newer": True}  # a file from before the field is read as one without
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,21 @@ class Fused:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """One call through torch tensors: ours, torch's and the floor, all from the same loop."""
+
+    id: str
+    group: str
+    bytes_in: int
+    bytes_out: int
+    flops: int  # 0 where bytes say more
+    error: float  # ours against torch, relative to torch's largest value where that is above 1
+    ours: dict[str, Timing]  # functional and accelerate (torch's call under it), or the layouts
+    torch: dict[str, Timing]  # torch, or the layouts
+    floor: dict[str, Timing]  # read, write, write_fresh; clone, forward
+
+
+@dataclass(frozen=True)
 class Machine:
     """Where and with what the figures were taken."""
 
@@ -86,6 +103,22 @@ class Results:
     calls: dict[str, Timing] = field(default_factory=dict)
     alternate: dict[str, Timing] = field(default_factory=dict)
     fused: list[Fused] = field(default_factory=list)
+    tensors: list[Pair] = field(default_factory=list, metadata=_NEWER)
+    commits: dict[str, str] = field(default_factory=dict, metadata=_NEWER)  # of sections measured after the others
+
+    def updated(self, new: Results, sections: Iterable[str]) -> Results:
+        """These results with `sections` of a later run.
+
+        Raises:
+            ValueError: the later run was of another machine, or with other libraries.
+        """
+        mine, other = _setting(self.machine), _setting(new.machine)
+        if mine != other:
+            different = sorted(name for name in mine if mine[name] != other[name])
+            raise ValueError(f"{self.machine.name}: the later run has other {', '.join(different)}; measure everything")
+        chosen = tuple(sections)
+        commits = self.commits | dict.fromkeys(chosen, new.machine.commit)
+        return replace(self, **{name: getattr(new, name) for name in chosen}, commits=commits)
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
@@ -93,6 +126,12 @@ class Results:
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
         os.replace(temporary, path)
+
+
+def _setting(machine: Machine) -> dict[str, Any]:
+    """What must be the same for figures to stand in one file: all but this package's own version."""
+    versions = {name: v for name, v in machine.versions.items() if name != "halfpixel"}
+    return {**asdict(machine), "commit": "", "versions": versions}
 
 
 def load(path: Path) -> Results:
@@ -113,8 +152,9 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return {k: _read(get_args(kind)[1], v, f"{where}.{k}") for k, v in value.items()}
     if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
         hints, names = get_type_hints(kind), {f.name for f in fields(kind)}
-        if names != set(value):
-            raise ValueError(f"{where}: fields {sorted(names ^ set(value))} are missing or unknown")
+        newer = {f.name for f in fields(kind) if f.metadata.get("newer")}
+        if odd := (names ^ set(value)) - newer:
+            raise ValueError(f"{where}: fields {sorted(odd)} are missing or unknown")
         return kind(**{k: _read(hints[k], v, f"{where}.{k}") for k, v in value.items()})
     accepts = (int, float) if kind is float else kind
     if isinstance(kind, types.GenericAlias) or isinstance(value, bool) or not isinstance(value, accepts):

@@ -8,8 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .record import RESULTS, Results, Row, Timing, load
+from .record import RESULTS, Results, Row, load
+from .render_tensors import tensor_text
+from .tables import ms, table
 from .targets import floor_ms, is_photo, shortfalls, speedup, summary
+from .tensor_targets import tensor_summary
 
 ROOT = Path(__file__).parent.parent
 _PEERS = ("opencv", "torch", "pyvips", "kornia", "pillow")
@@ -18,6 +21,7 @@ _PEERS = ("opencv", "torch", "pyvips", "kornia", "pillow")
 def readme_text(results: Results) -> str:
     """The head, the summary and the rows below their targets."""
     lines = [_head(results), "", *(f"- {line}" for line in summary(results)), *_notes(results)]
+    lines += [f"- {line}" for line in tensor_summary(results.tensors)]
     missed = [f"- `{row.id}`: {why}" for row in results.rows for why in shortfalls(row)]
     lines += ["", f"Rows below their target ({len(missed)}):" if missed else "No row is below its target.", *missed]
     return "\n".join(lines)
@@ -38,6 +42,8 @@ def full_text(results: Results) -> str:
         "",
         _sweep_table(results.sweep),
     ]
+    if results.tensors:
+        parts += ["", tensor_text(results.tensors)]
     parts += ["", "### Memory, calls, loops", "", *_notes(results), "", *_left_out(results.rows)]
     return "\n".join(parts)
 
@@ -49,33 +55,24 @@ def _head(results: Results) -> str:
     return f"{machine}; {with_}. Milliseconds, medians."
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _ms(timing: Timing | None) -> str:
-    return "" if timing is None else f"{timing.median_ms:.3g}"
-
-
 def _mark(row: Row) -> str:
     return f"`{row.id}`" + (" (below target)" if shortfalls(row) else "")
 
 
 def _float_table(rows: Sequence[Row]) -> str:
     head = ("row", "ours", "torch", "times", "floor", "ours, output reused", "floor, output reused", "one thread")
-    return _table(
+    return table(
         head,
         [
             (
                 _mark(row),
-                _ms(row.ours["fresh"]),
-                _ms(row.peers.get("torch")),
+                ms(row.ours["fresh"]),
+                ms(row.peers.get("torch")),
                 f"{speedup(row, 'torch'):.1f}x" if "torch" in row.peers else "",
                 f"{floor_ms(row, fresh=True):.3g}",
-                _ms(row.ours["out"]),
+                ms(row.ours["out"]),
                 f"{floor_ms(row, fresh=False):.3g}",
-                _ms(row.ours["out_one_thread"]),
+                ms(row.ours["out_one_thread"]),
             )
             for row in rows
         ],
@@ -84,15 +81,15 @@ def _float_table(rows: Sequence[Row]) -> str:
 
 def _photo_table(rows: Sequence[Row]) -> str:
     head = ("row", "ours", *_PEERS, "ours, output reused", "one thread")
-    return _table(
+    return table(
         head,
         [
             (
                 _mark(row),
-                _ms(row.ours["fresh"]),
-                *(_ms(row.peers.get(p)) for p in _PEERS),
-                _ms(row.ours["out"]),
-                _ms(row.ours["out_one_thread"]),
+                ms(row.ours["fresh"]),
+                *(ms(row.peers.get(p)) for p in _PEERS),
+                ms(row.ours["out"]),
+                ms(row.ours["out_one_thread"]),
             )
             for row in rows
         ],
@@ -101,12 +98,12 @@ def _photo_table(rows: Sequence[Row]) -> str:
 
 def _sweep_table(rows: Sequence[Row]) -> str:
     head = ("row", "ours, output reused", "floor", "over the floor")
-    return _table(
+    return table(
         head,
         [
             (
                 f"`{r.id}`",
-                _ms(r.ours["out"]),
+                ms(r.ours["out"]),
                 f"{(f := floor_ms(r, fresh=False)):.3g}",
                 f"{r.ours['out'].median_ms / f:.2f}",
             )

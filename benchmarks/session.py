@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 
 from halfpixel.testing.cases import CASES, Case
 
@@ -11,7 +12,7 @@ from . import alternate, calls, fused, memory, rows, sweep
 from .base import BaseWorker, build
 from .check import WrongResult
 from .machine import describe
-from .record import RESULTS, Fused, Memory, Results, Row, Timing
+from .record import RESULTS, Fused, Memory, Pair, Results, Row, Timing
 from .rows import Effort
 
 __all__ = ["RESULTS", "run"]
@@ -48,6 +49,8 @@ def run(
         results.alternate.update(_show(alternate.run(effort)))
     if "fused" in sections:
         results.fused.extend(_fused(effort, quick))
+    if "tensors" in sections and find_spec("torch"):
+        results.tensors.extend(_tensors(wanted, effort, quick, failed))
     return results, failed
 
 
@@ -63,12 +66,31 @@ def _rows(table: Iterable[Case], effort: Effort, base: BaseWorker | None, failed
         yield row
 
 
-def _line(row: Row) -> str:
-    def part(timings: dict[str, Timing]) -> str:
-        return "  ".join(f"{name} {t.median_ms:.3g}±{t.iqr_ms:.2g}" for name, t in timings.items())
+def _tensors(wanted: Callable[[str], bool], effort: Effort, quick: bool, failed: list[str]) -> Iterable[Pair]:
+    from . import pairs, tensors
 
+    for job in tensors.jobs(quick):
+        if not wanted(job.id):
+            continue
+        try:
+            pair = pairs.run(job, effort)
+        except WrongResult as wrong:
+            print(f"{job.id}\n    WRONG: {wrong}", flush=True)
+            failed.append(job.id)
+            continue
+        print(
+            f"{pair.id}\n    ours {_part(pair.ours)} | {_part(pair.torch)} | floor {_part(pair.floor)} ms", flush=True
+        )
+        yield pair
+
+
+def _part(timings: dict[str, Timing]) -> str:
+    return "  ".join(f"{name} {t.median_ms:.3g}±{t.iqr_ms:.2g}" for name, t in timings.items())
+
+
+def _line(row: Row) -> str:
     out = [f"    left out: {name}: {why}" for name, why in row.left_out.items()]
-    return "\n".join([row.id, f"    ours {part(row.ours)} | {part(row.peers)} | floor {part(row.floor)} ms", *out])
+    return "\n".join([row.id, f"    ours {_part(row.ours)} | {_part(row.peers)} | floor {_part(row.floor)} ms", *out])
 
 
 def _memory(sizes: Sequence[Case], table: Sequence[Case], quick: bool) -> Iterable[Memory]:

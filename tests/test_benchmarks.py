@@ -58,6 +58,26 @@ def test_a_results_file_of_another_shape_is_refused(tmp_path: Path, change: obje
         record.load(path)
 
 
+def test_a_results_file_from_before_a_section_is_read_as_one_without_it(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    results().save(path)
+    data = json.loads(path.read_text())
+    del data["tensors"], data["commits"]
+    path.write_text(json.dumps(data))
+    assert record.load(path) == results()
+
+
+def test_a_later_run_replaces_its_sections_and_nothing_else() -> None:
+    old = replace(results(), calls=times(plan=1.0))
+    machine = replace(old.machine, commit="def", versions={"numpy": "2", "halfpixel": "9"})
+    new = Results(machine, calls=times(plan=2.0))
+    both = old.updated(new, ["calls"])
+    assert both == replace(old, calls=new.calls, commits={"calls": "def"})
+    for other in (replace(machine, threads=1), replace(machine, versions={"numpy": "3"})):
+        with pytest.raises(ValueError, match=r"threads|versions"):
+            old.updated(replace(new, machine=other), ["calls"])
+
+
 def test_the_published_results_are_whole_and_name_rows_of_the_table() -> None:
     for path in record.RESULTS.glob("*.json"):
         known = {case.id for case in CASES}
