@@ -31,8 +31,8 @@ def samples(bytes_in: int, bytes_out: int, threads: int) -> dict[str, Sample]:
     for memory, size in ((source, bytes_in), (target, bytes_out)):
         _libc.memset(_address(memory), _BYTE, size)
     return {
-        "read": lambda: _split(_read, source, bytes_in, threads),
-        "write": lambda: _split(_write, target, bytes_out, threads),
+        "read": lambda: _split(_read, _address(source), bytes_in, threads),
+        "write": lambda: written(_address(target), bytes_out, threads),
         "write_fresh": lambda: _write_fresh(bytes_out, threads),
     }
 
@@ -60,11 +60,16 @@ def _write_fresh(size: int, threads: int) -> float:
     start = perf_counter()
     memory = _map(size)
     mapping = perf_counter() - start
-    return mapping + _split(_write, memory, size, threads)
+    return mapping + written(_address(memory), size, threads)
 
 
-def _split(work: Callable[[int, int], None], memory: mmap.mmap, size: int, threads: int) -> float:
-    address, part = _address(memory), -(-size // threads)
+def written(address: int, size: int, threads: int) -> float:
+    """The seconds that writing the memory there takes."""
+    return _split(_write, address, size, threads)
+
+
+def _split(work: Callable[[int, int], None], address: int, size: int, threads: int) -> float:
+    part = -(-size // threads)
     if threads == 1:
         return _clock(work, address, size)
     seconds, barrier = [0.0] * threads, Barrier(threads)

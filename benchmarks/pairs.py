@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -67,6 +69,7 @@ def run(job: Job, effort: Effort) -> Pair:
     }
     samples = {name: _sample(call, name == f"ours {ACCELERATED}") for name, call in calls.items()}
     bounds = floor.samples(work.bytes_in, work.bytes_out, effort.threads)
+    bounds["write_tensor"] = partial(_write_tensor, work.bytes_out, effort.threads)
     samples |= {f"floor {what}": sample for what, sample in bounds.items()}
     timings = replace(effort, budget=effort.budget * job.share).interleaved(samples)
     parts = {
@@ -79,6 +82,13 @@ def run(job: Job, effort: Effort) -> Pair:
 def moved(*tensors: Tensor) -> int:
     """The bytes of the tensors' elements."""
     return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _write_tensor(size: int, threads: int) -> float:
+    """Memory of torch's allocator, which hands out again what was freed, up to some size."""
+    start = perf_counter()
+    memory = torch.empty(size, dtype=torch.uint8)
+    return perf_counter() - start + floor.written(memory.data_ptr(), size, threads)
 
 
 def _around(accelerated: bool) -> AbstractContextManager[object]:

@@ -73,7 +73,7 @@ class Pair:
     error: float  # ours against torch, relative to torch's largest value where that is above 1
     ours: dict[str, Timing]  # functional and accelerate (torch's call under it), or the layouts
     torch: dict[str, Timing]  # torch, or the layouts
-    floor: dict[str, Timing]  # read, write, write_fresh; clone, forward
+    floor: dict[str, Timing]  # read, write, write_fresh, write_tensor; clone, forward
 
 
 @dataclass(frozen=True)

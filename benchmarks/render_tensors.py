@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 from .record import Pair, Timing
 from .tables import ms, table
-from .targets import floor_ms
-from .tensor_targets import best_rate, pair_shortfalls, speedup, tensor_summary
+from .tensor_targets import best_rate, floor_ms, pair_shortfalls, speedup, tensor_summary
 
 _LAYOUTS = ("contiguous", "channels_last")
 
@@ -49,7 +48,7 @@ def _moving(pairs: Sequence[Pair], rate: float | None) -> str:
                 ms(pair.torch["torch"]),
                 _times(pair, "functional"),
                 _times(pair, "accelerate"),
-                f"{floor_ms(pair, fresh=True):.3g}",
+                f"{floor_ms(pair):.3g}",
             )
             for pair in pairs
         ],
@@ -61,11 +60,12 @@ def _beside(what: str, says: str) -> Callable[[Sequence[Pair], float | None], st
 
     def draw(pairs: Sequence[Pair], rate: float | None) -> str:
         return table(
-            ("row", "ours", "torch", "times", what, says),
+            ("row", "ours", "torch's under accelerate", "torch", "times", what, says),
             [
                 (
                     _name(pair, rate),
                     ms(pair.ours["functional"]),
+                    ms(pair.ours.get("accelerate")),
                     ms(pair.torch["torch"]),
                     _times(pair, "functional"),
                     ms(pair.floor[what]),

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import exp, log
 
-from .record import Pair, Results, Row
+from .record import Results, Row
 
 LEVEL = 1.05  # "level with" allows what two runs of the same code differ by
 
 
-def floor_ms(row: Row | Pair, fresh: bool) -> float:
+def floor_ms(row: Row, fresh: bool) -> float:
     """Reading the input and writing the output once, into new or into mapped memory."""
     return row.floor["read"].median_ms + row.floor["write_fresh" if fresh else "write"].median_ms
 

@@ -15,7 +15,7 @@ from torch.nn import functional as T
 
 from halfpixel.nn import functional as F
 
-from .pairs import Job, Work, moved
+from .pairs import ACCELERATED, Job, Work, moved
 
 Sizes = tuple[int, ...]
 LAYOUTS = ("contiguous", "channels_last")
@@ -115,27 +115,20 @@ def _shuffle(shape: Sizes, factor: int, layout: str, dtype: torch.dtype, inverse
     picture = (torch.rand(shape) * 255).to(dtype)
     x = _arranged(picture if inverse else T.pixel_unshuffle(picture, factor), layout)
     name = "pixel_unshuffle" if inverse else "pixel_shuffle"
-    ours, theirs = (getattr(functional, name) for functional in (F, T))
+    ours, theirs = (partial(getattr(functional, name), x, factor) for functional in (F, T))
     return Work(
-        {"functional": lambda: ours(x, factor)}, {"torch": lambda: theirs(x, factor)}, moved(x), moved(x),
-        beside={"clone": x.clone},
-    )  # fmt: skip
+        {"functional": ours, ACCELERATED: theirs}, {"torch": theirs}, moved(x), moved(x), beside={"clone": x.clone}
+    )
 
 
 def _pool(kernel: int, padding: int, layout: str, side: int) -> Work:
     x = _arranged(torch.rand(4, 64, side, side), layout)
-
-    def made(function: Callable[..., Any]) -> Callable[[], Any]:
-        return lambda: function(x, kernel, 2, padding, return_indices=True)
-
-    theirs = made(T.max_pool2d)
-    return Work({"functional": made(F.max_pool2d)}, {"torch": theirs}, moved(x), moved(*theirs()))
+    ours, theirs = (partial(f.max_pool2d, x, kernel, 2, padding, return_indices=True) for f in (F, T))
+    return Work({"functional": ours, ACCELERATED: theirs}, {"torch": theirs}, moved(x), moved(*theirs()))
 
 
 def _unpool(layout: str, side: int) -> Work:
     x = _arranged(torch.rand(4, 64, side, side), layout)
     y, places = T.max_pool2d(x, 2, return_indices=True)
-    return Work(
-        {"functional": lambda: F.max_unpool2d(y, places, 2)}, {"torch": lambda: T.max_unpool2d(y, places, 2)},
-        moved(y, places), moved(x),
-    )  # fmt: skip
+    ours, theirs = (partial(f.max_unpool2d, y, places, 2) for f in (F, T))
+    return Work({"functional": ours, ACCELERATED: theirs}, {"torch": theirs}, moved(y, places), moved(x))
