@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -57,9 +58,10 @@ GEOMETRY = {
 
 @settings(max_examples=60, deadline=None)
 @given(**GEOMETRY, padding=st.tuples(*[st.integers(0, 2)] * 3), more=st.tuples(*[st.integers(0, 3)] * 3),
-       last=st.booleans(), batched=st.booleans(), with_bias=st.booleans())  # fmt: skip
+       last=st.booleans(), batched=st.booleans(), with_bias=st.booleans(),
+       strip=st.sampled_from([1, 999, 1 << 20]))  # fmt: skip
 def test_values_layouts_and_gradients_are_those_of_torch(
-    dims, size, kernel, stride, dilation, channels, equal, seed, padding, more, last, batched, with_bias
+    dims, size, kernel, stride, dilation, channels, equal, seed, padding, more, last, batched, with_bias, strip
 ):
     kernel, stride, dilation, padding = kernel[:dims], stride[:dims], dilation[:dims], padding[:dims]
     if equal:  # outputs that do not overlap
@@ -80,7 +82,8 @@ def test_values_layouts_and_gradients_are_those_of_torch(
         with pytest.raises(RuntimeError):
             ours(x, weight, bias, *arguments)
         return
-    got = ours(x, weight, bias, *arguments)
+    with mock.patch.multiple(_conv_transpose, _LEAST_PLACES=1, _STRIP_BYTES=strip, _SHORT_BYTES=strip):
+        got = ours(x, weight, bias, *arguments)
     assert cpu.why_not() is not None or "_Transposed" in type(got.grad_fn).__name__ or got.grad_fn.next_functions
     room = 4e-7 * c_in * np.prod(kernel)
     torch.testing.assert_close(got, want, rtol=0, atol=room)
@@ -91,7 +94,7 @@ def test_values_layouts_and_gradients_are_those_of_torch(
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
         assert a.shape == b.shape
     with torch.no_grad():
-        assert torch.equal(ours(x, weight, bias, *arguments), got)
+        torch.testing.assert_close(ours(x, weight, bias, *arguments), got, rtol=0, atol=room)
 
 
 @pytest.mark.parametrize("more", [0, 3])
@@ -119,6 +122,17 @@ def test_gradients_of_large_kernels(kernel, stride, padding, more, monkeypatch):
     for a, b in zip(torch.autograd.grad(got, inputs, towards), torch.autograd.grad(want, inputs, towards), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=4e-4)  # thousands of terms in float32
     assert len(ran) == (cpu.why_not() is None and torch.backends.mkldnn.is_available())
+
+
+def test_strips_are_what_runs(monkeypatch):
+    """The hypothesis test above means nothing if it compares torch with torch."""
+    ran, strips = [], _conv_transpose._by_strips
+    monkeypatch.setattr(_conv_transpose, "_by_strips", lambda *a: (ran.append(1), strips(*a))[1])
+    F.conv_transpose2d(rand(1, 4, 32, 32), rand(4, 3, 4, 4), stride=2)
+    assert len(ran) == (cpu.why_not() is None and torch.backends.mkldnn.is_available())
+    F.conv_transpose2d(rand(1, 4, 8, 8), rand(4, 3, 4, 4), stride=2)
+    F.conv_transpose2d(rand(1, 4, 32, 32), rand(4, 1, 4, 4), stride=2, groups=4)
+    assert len(ran) <= 1
 
 
 def test_the_own_way_is_taken():

@@ -2,8 +2,7 @@
 """Transposed convolution: torch's values, in the layout in which torch's own convolutions are fast.
 
 On CPUs torch runs a transposed convolution of a contiguous input several times slower than that of a channels-last one.
-So contiguous inputs are turned, convolved and turned back. Where kernel and stride are equal, no outputs overlap, and a
-1 x 1 convolution per row of the kernel makes them all.
+So contiguous inputs are turned, convolved and turned back, a strip at a time, which stays in the caches.
 """
 
 from __future__ import annotations
@@ -41,7 +40,6 @@ _THEIRS: dict[int, Callable[..., Tensor]] = {
     2: torch.conv_transpose2d,
     3: torch.conv_transpose3d,
 }
-_CONVOLVE: dict[int, Callable[..., Tensor]] = {2: torch.conv2d, 3: torch.conv3d}
 
 
 class Geometry(NamedTuple):
@@ -284,43 +282,66 @@ def _turned(x: Tensor, layout: torch.memory_format) -> Tensor:
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry) -> Tensor:
     images, kernel, g = _planes(x.detach(), weight.detach(), g)
-    dims = kernel.dim() - 2
-    last = _results_last(images, weight)
-    turned = _turned(images, _LAST[dims])
-    if _blocks(kernel, g):
-        y = _blockwise(turned, kernel, bias, last)
+    each = images.shape[1] // g.groups
+    if _results_last(images, weight) or images.shape[2:].numel() < _LEAST_PLACES or each < min(4, images.shape[1]):
+        y = _THEIRS[kernel.dim() - 2](images, kernel, bias, *g)
     else:
-        y = _THEIRS[dims](turned, kernel, bias, *g)
-        y = y if last else _turned(y, torch.contiguous_format)
+        y = _by_strips(images, kernel, bias, g)
     if weight.dim() == 3:
         y = y.squeeze(-2)
     return y.squeeze(0) if x.dim() < weight.dim() else y
 
 
-def _blocks(kernel: Tensor, g: Geometry) -> bool:
-    """Outputs that do not overlap and are not cut."""
-    flat = g.groups == 1 and not any(g.padding) and not any(g.output_padding) and set(g.dilation) == {1}
-    return flat and tuple(kernel.shape[2:]) == g.stride
+# Of a strip's result in the other layout. Short strips stay in the caches, but each prepares the weights again, and
+# computes the rows that it shares with its neighbours.
+_STRIP_BYTES = 32 << 20
+_SHORT_BYTES = 4 << 20
+_LEAST_PLACES = 1024  # of the input; below, torch's kernels for contiguous inputs are level
 
 
-def _blockwise(x: Tensor, kernel: Tensor, bias: Tensor | None, last: bool) -> Tensor:
-    """Every row of the kernel is a 1 x 1 convolution, whose channels (column, C_out) are the pixels of a row, dense."""
-    dims, (c_in, c_out, *block) = kernel.dim() - 2, kernel.shape
-    rows, width = math.prod(block[:-1]), block[-1]
-    spatial = tuple(x.shape[2:])
-    layout = _LAST[dims] if last else torch.contiguous_format
-    shape = (x.shape[0], c_out, *(n * k for n, k in zip(spatial, block, strict=True)))
-    out = torch.empty(shape, dtype=x.dtype, memory_format=layout)
-    weights = kernel.reshape(c_in, c_out, rows, width).permute(2, 3, 1, 0).reshape(rows, width * c_out, c_in)
-    biases = None if bias is None else bias.detach().repeat(width)
-    split = [part for n, k in zip(spatial, block, strict=True) for part in (n, k)]
-    spread = out.view(*shape[:2], *split)
-    spread = spread.permute(0, 1, *range(2, 2 * dims + 2, 2), *range(3, 2 * dims + 3, 2))  # N, C, spatial, block
-    places = list(itertools.product(*map(range, block[:-1])))
-    for row in range(rows):
-        y = _CONVOLVE[dims](x, weights[row].reshape(width * c_out, c_in, *(1,) * dims), biases)
-        pixels = y.unflatten(1, (width, c_out)).movedim(1, -1)  # N, C, spatial, width
-        _tensors.rearrange(pixels, spread[(..., *places[row], slice(None))])
+def _reaching(g: Geometry, kernel: Tensor) -> int:
+    return g.dilation[0] * (kernel.shape[2] - 1) + 1
+
+
+def _strips(rows: int, bytes_of_row: int, most: int) -> list[tuple[int, int]]:
+    count = max(1, min(rows, -(-rows * bytes_of_row // most)))
+    edges = [rows * i // count for i in range(count + 1)]
+    return list(itertools.pairwise(edges))
+
+
+def _inside(g: Geometry) -> Geometry:
+    """The geometry of a strip: nothing is cut or added along the first axis."""
+    return g._replace(padding=(0, *g.padding[1:]), output_padding=(0, *g.output_padding[1:]))
+
+
+def _by_strips(x: Tensor, kernel: Tensor, bias: Tensor | None, g: Geometry) -> Tensor:
+    """Strips of the first spatial axis, sample by sample: turned, convolved as channels-last, and turned back."""
+    dims, (n, _, *spatial) = kernel.dim() - 2, x.shape
+    size = tuple(
+        (m - 1) * s - 2 * p + d * (k - 1) + more + 1
+        for m, k, s, p, more, d in zip(
+            spatial, kernel.shape[2:], g.stride, g.padding, g.output_padding, g.dilation, strict=True
+        )
+    )
+    c_out, stride, pad, reach = kernel.shape[1] * g.groups, g.stride[0], g.padding[0], _reaching(g, kernel)
+    out = torch.empty((n, c_out, *size), dtype=x.dtype)
+    alone = dims == 2 and tuple(kernel.shape[2:]) == g.stride  # no rows are shared
+    most = _SHORT_BYTES if alone else _STRIP_BYTES
+    inside, strips = _inside(g), _strips(size[0], 4 * c_out * math.prod(size[1:]), most)
+    for i, (begin, end) in itertools.product(range(n), strips):
+        low = max(0, -(-(begin + pad - reach + 1) // stride))
+        high = min(spatial[0] - 1, (end - 1 + pad) // stride)
+        part, lead, done = out[i : i + 1, :, begin:end], 0, 0
+        if low <= high:
+            y = _THEIRS[dims](_turned(x[i : i + 1, :, low : high + 1], _LAST[dims]), kernel, bias, *inside)
+            first = begin + pad - low * stride
+            made = y[:, :, max(first, 0) : first + end - begin]
+            lead = max(-first, 0)
+            done = lead + made.shape[2]
+            _tensors.rearrange(made, part[:, :, lead:done])
+        for rest in (part[:, :, :lead], part[:, :, done:]):  # where no input reaches
+            if rest.shape[2]:
+                rest[:] = 0 if bias is None else bias.detach().reshape(-1, *(1,) * dims)
     return out
 
 
@@ -334,20 +355,14 @@ class _Transposed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        needs = ctx.needs_input_grad[:3]
         images, kernel, g = _planes(x, weight, ctx.geometry)
         whole = grad.unsqueeze(0) if grad.dim() < weight.dim() else grad
         whole = whole.unsqueeze(-2) if weight.dim() == 3 else whole
-        turns = not torch.is_grad_enabled() and unwatched(grad)  # else the gradient is to have derivatives itself
-        if turns:
-            layout = _LAST[kernel.dim() - 2]
-            last = _results_last(images, weight)
-            images, whole = _turned(images, layout), _turned(whole, layout)
-        way = _phases_back if turns and _in_phases(kernel, g) else _back
-        grads = way(whole, images, kernel, g, needs)
-        of_x, of_weight, of_bias = grads
-        if of_x is not None:
-            of_x = (_turned(of_x, torch.contiguous_format) if turns and not last else of_x).reshape(x.shape)
+        # torch's own, also where the gradient is to have derivatives itself.
+        alone = not torch.is_grad_enabled() and unwatched(grad)
+        way = _phases_back if alone and _in_phases(kernel, g) else _back
+        of_x, of_weight, of_bias = way(whole, images, kernel, g, ctx.needs_input_grad[:3])
+        of_x = None if of_x is None else of_x.reshape(x.shape)
         return of_x, None if of_weight is None else of_weight.reshape(weight.shape), of_bias, None
 
 
@@ -380,7 +395,7 @@ def _phases_back(grad: Tensor, x: Tensor, kernel: Tensor, g: Geometry, needs: Ne
     edges = [
         (p, q * s - p - m) for p, q, s, m in zip(g.padding, places, g.stride, grad.shape[2:], strict=True)
     ]  # fmt: skip
-    whole = torch.nn.functional.pad(grad, [n for pair in reversed(edges) for n in pair])
+    whole = torch.nn.functional.pad(_turned(grad, _LAST[dims]), [n for pair in reversed(edges) for n in pair])
     split = [part for q, s in zip(places, g.stride, strict=True) for part in (q, s)]
     blocks = math.prod(g.stride)
     packed = torch.empty((x.shape[0], blocks * c_out, *places), dtype=grad.dtype, memory_format=_LAST[dims])
@@ -394,6 +409,8 @@ def _phases_back(grad: Tensor, x: Tensor, kernel: Tensor, g: Geometry, needs: Ne
     order = [*range(3, 2 * dims + 3, 2), 1, 0, *range(2, 2 * dims + 2, 2)]  # phases, C_out, C_in, taps
     flat = kernel.reshape(c_in, c_out, *parts).permute(order).reshape(blocks * c_out, c_in, *taps)
     ends = list(range(2, dims + 2))
+    last = _results_last(x, kernel)
+    x = _turned(x, _LAST[dims])
     one, zero = (1,) * dims, (0,) * dims
     of_x, of_flat, _ = torch.ops.aten.convolution_backward(
         packed,
@@ -412,4 +429,6 @@ def _phases_back(grad: Tensor, x: Tensor, kernel: Tensor, g: Geometry, needs: Ne
     if of_flat is not None:
         back = sorted(range(len(order)), key=order.__getitem__)
         of_kernel = of_flat.flip(ends).reshape(*g.stride, c_out, c_in, *taps).permute(back).reshape(kernel.shape)
+    if of_x is not None and not last:
+        of_x = _turned(of_x, torch.contiguous_format)
     return of_x, of_kernel, grad.sum((0, *ends)) if needs[2] else None
