@@ -59,7 +59,7 @@ bench: .venv/ready
 
 # One instruction set: instrumented, each takes minutes to compile.
 SANITIZE_ISAS ?= v3
-# The suite on an instrumented extension, then the parallel part under ThreadSanitizer.
+# The suite on an instrumented extension, then the kernels without Python: copies and pooling, and all under ThreadSanitizer.
 sanitize: .venv/ready
 	rm -rf build/asan
 	$(PIP) --no-build-isolation --no-deps --target build/asan . \
@@ -70,9 +70,13 @@ sanitize: .venv/ready
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	  $(BIN)/python -m pytest -p no:cacheprovider $(SANITIZE_ARGS)
 
+	cmake -S csrc/tests -B build/tests-asan -DCMAKE_BUILD_TYPE=Debug -DHALFPIXEL_SANITIZE=address,undefined -DHALFPIXEL_ISAS=v3
+	cmake --build build/tests-asan -j 2 --target pool_test rearrange_test
+	for program in pool_test rearrange_test; do UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build/tests-asan/$$program; done
 	cmake -S csrc/tests -B build/tsan -DCMAKE_BUILD_TYPE=Debug -DHALFPIXEL_SANITIZE=thread -DHALFPIXEL_ISAS=v3
 	cmake --build build/tsan -j 2
-	for program in parallel_test solve_test "reduce_test 30" "band_test 300"; do TSAN_OPTIONS=halt_on_error=1 build/tsan/$$program; done
+	for program in parallel_test solve_test "pool_test 60" "rearrange_test 1000" "reduce_test 30" "band_test 300"; do \
+	  TSAN_OPTIONS=halt_on_error=1 build/tsan/$$program; done
 
 # Another processor, emulated: Debian's g++-aarch64-linux-gnu and qemu-user-static.
 aarch64:

@@ -167,6 +167,22 @@ using Places = nb::ndarray<const int64_t, nb::c_contig>;
 const char* bytes_of(const In& x) { return static_cast<const char*>(x.data()); }
 char* bytes_of(Out& x) { return static_cast<char*>(x.data()); }
 
+// How many elements sizes make.
+int64_t items(std::initializer_list<int64_t> sizes) {
+  int64_t count = 1;
+  for (int64_t n : sizes)
+    if (n < 0 || __builtin_mul_overflow(count, n, &count)) throw std::invalid_argument("sizes must not be negative, nor their product beyond 2^63");
+  return count;
+}
+
+template <class A>
+bool dense(const A& a) {
+  int64_t step = 1;
+  for (size_t d = a.ndim(); d-- > 0; step *= int64_t(a.shape(d)))
+    if (a.shape(d) > 1 && a.stride(d) != step) return false;
+  return true;
+}
+
 hp::Type typed(const In& x, const Out& out, const char* code) {
   const hp::Type type = type_of(code);
   if (x.itemsize() != size_t(hp::element_bytes(type)) || out.itemsize() != x.itemsize()) throw std::invalid_argument("the element code does not fit the arrays");
@@ -174,10 +190,11 @@ hp::Type typed(const In& x, const Out& out, const char* code) {
 }
 
 hp::Places places_of(const In& x, const Places& place, const Out& out, int64_t planes, int64_t channels, int64_t n_in, int64_t n_out, bool back) {
-  const size_t windows = size_t(planes) * size_t(channels) * size_t(n_in), all = size_t(planes) * size_t(channels) * size_t(n_out);
+  const size_t windows = size_t(items({planes, channels, n_in})), all = size_t(items({planes, channels, n_out}));
   if (place.size() != windows || x.size() != (back ? all : windows) || out.size() != (back ? windows : all))
     throw std::invalid_argument("places: the arrays' sizes do not fit");
   if (x.itemsize() != out.itemsize()) throw std::invalid_argument("places: x and out differ in element size");
+  if (!dense(x) || !dense(out)) throw std::invalid_argument("places: x and out must be C-contiguous");
   return {planes, channels, n_in, n_out};
 }
 
@@ -268,16 +285,17 @@ NB_MODULE(_native, m) {
             if (sizes[i].size() != 3) throw std::invalid_argument("max_pool: three of every size");
             std::copy(sizes[i].begin(), sizes[i].end(), rows[i]);
           }
-          const int64_t items = planes * channels;
-          if (int64_t(x.size()) != items * spec.in[0] * spec.in[1] * spec.in[2] || int64_t(out.size()) != items * spec.out[0] * spec.out[1] * spec.out[2] ||
-              (place && place->size() != out.size()))
+          if (int64_t(x.size()) != items({planes, channels, spec.in[0], spec.in[1], spec.in[2]}) ||
+              int64_t(out.size()) != items({planes, channels, spec.out[0], spec.out[1], spec.out[2]}) || (place && place->size() != out.size()))
             throw std::invalid_argument("max_pool: the arrays' sizes do not fit");
+          if (!dense(x) || !dense(out)) throw std::invalid_argument("max_pool: x and out must be C-contiguous");
+          if (!last && channels != 1) throw std::invalid_argument("max_pool: planes that lie apart have one channel each");
           const hp::Type type = typed(x, out, code);
           int64_t* const places = place ? place->data() : nullptr;
           Unlocked unlocked;
           hp::max_pool(spec, type, bytes_of(x), bytes_of(out), places);
         },
-        "x"_a.noconvert(), "out"_a.noconvert(), "place"_a.none(), "code"_a, "planes"_a, "channels"_a, "last"_a, "sizes"_a);
+        "x"_a.noconvert(), "out"_a.noconvert(), "place"_a.noconvert().none(), "code"_a, "planes"_a, "channels"_a, "last"_a, "sizes"_a);
   m.def("unpool",
         [](In x, Places place, Out out, int64_t planes, int64_t channels, int64_t n_in, int64_t n_out) {
           const hp::Places places = places_of(x, place, out, planes, channels, n_in, n_out, false);

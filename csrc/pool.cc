@@ -123,6 +123,13 @@ int64_t back_of(const Places& p, const char* x, const int64_t* place, char* out)
   });
 }
 
+bool pools(Type type) {
+  switch (type) {
+    case Type::f32: case Type::f64: case Type::f16: case Type::bf16: case Type::u8: case Type::i8: case Type::i16: case Type::i32: return true;
+    default: return false;
+  }
+}
+
 [[noreturn]] void refuse(const char* why) { throw std::invalid_argument(why); }
 
 }  // namespace
@@ -153,13 +160,16 @@ int64_t pool_back(const Places& p, Type type, const char* x, const int64_t* plac
   refuse("pool_back: float32 or float64");
 }
 
-void max_pool(const PoolSpec& spec, Type type, const char* x, char* out, int64_t* place) {
+void max_pool(const PoolSpec& given, Type type, const char* x, char* out, int64_t* place) {
+  if (!pools(type)) refuse("max_pool: no element type to pool");
+  PoolSpec spec = given;
   int64_t windows = spec.planes * spec.channels, taps = 1;
   for (int d = 0; d < 3; ++d) {
     if (std::min({spec.in[d], spec.kernel[d], spec.stride[d], spec.dilation[d]}) < 1 || std::min(spec.padding[d], spec.out[d]) < 0)
       refuse("max_pool: sizes must be positive");
     windows *= spec.out[d];
     taps *= spec.kernel[d];
+    if (spec.out[d] == 1) spec.stride[d] = 1;  // no second window: a long stride would only cost memory
   }
   if (spec.in[0] * spec.in[1] > INT32_MAX / spec.in[2]) refuse("max_pool: a plane of 2^31 elements or more");
   if (windows == 0) return;

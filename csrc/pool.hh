@@ -42,7 +42,7 @@ struct Places {
   int64_t n_in, n_out;       // positions in a plane
 };
 
-void max_pool(const PoolSpec& spec, Type type, const char* x, char* out, int64_t* place);
+void max_pool(const PoolSpec& given, Type type, const char* x, char* out, int64_t* place);
 int64_t unpool(const Places& p, int element_bytes, const char* x, const int64_t* place, char* out);
 int64_t pool_back(const Places& p, Type type, const char* x, const int64_t* place, char* out);
 int64_t gather(const Places& p, int element_bytes, bool winners, const char* x, const int64_t* place, char* out);

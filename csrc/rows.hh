@@ -113,7 +113,7 @@ void store_row(const C* row, int64_t n, T* out, Rounding rounding, bool stream) 
   store_lanes(out, narrow<T, C>(load_as<V<C>>(buffer), rounding), 0, n);
 }
 
-void stream_bytes(const char* from, char* to, int64_t n, bool stream) {
+inline void stream_bytes(const char* from, char* to, int64_t n, bool stream) {
   typedef Vec<uint8_t, kRegister> B;
   if (!stream) {
     __builtin_memcpy(to, from, size_t(n));

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""No kernel reads or writes outside its arrays: see tests/guarded.py."""
+"""No kernel reads or writes outside its arrays: see tests/guarded.py and tests/guarded_places.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 RUN = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from tests import guarded
+from tests import guarded, guarded_places
 with open(sys.argv[2], "wb", buffering=0) as log:
     print(eval(sys.argv[3]))
 """
@@ -47,6 +47,12 @@ def test_large_outputs_stay_inside_their_arrays(isa: str, tmp_path: Path) -> Non
 
 def test_plans_stay_inside_their_arrays(tmp_path: Path) -> None:
     assert run(f"guarded.plans({native.isa()!r}, log)", tmp_path / "case") == 384
+
+
+@pytest.mark.parametrize("isa", native.isas())
+@pytest.mark.parametrize(("call", "count"), [("copies", 5), ("pools", 8), ("maps", 4)])
+def test_copies_and_pools_stay_inside_their_arrays(isa: str, call: str, count: int, tmp_path: Path) -> None:
+    assert run(f"guarded_places.{call}({isa!r}, log, 60)", tmp_path / "case") == 60 * count
 
 
 READS_TOO_FAR = """

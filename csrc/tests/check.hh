@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What the tests share: a check that says where it failed, arrays with an owner, and the definition of a pass.
+// What the tests share: a check that says where it failed, refusals, arrays with an owner, and random passes.
 #pragma once
 
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,23 @@
       std::exit(1);                                                 \
     }                                                               \
   } while (false)
+
+struct Random {
+  std::mt19937_64 engine;
+  int64_t upto(int64_t n) { return int64_t(engine() % uint64_t(n)); }  // [0, n)
+  bool chance(int percent) { return upto(100) < percent; }
+  int64_t of(std::initializer_list<int64_t> list) { return list.begin()[upto(int64_t(list.size()))]; }
+};
+
+template <class F>
+void refuses(const char* what, F call) {
+  try {
+    call();
+  } catch (const std::invalid_argument&) {
+    return;
+  }
+  CHECK(false, "%s was taken", what);
+}
 
 template <class T>
 struct Dense {
@@ -47,28 +66,4 @@ inline hp::PassSpec random_pass(std::mt19937& random, int axis, int64_t n_in, in
     for (int k = 0; k < pass.taps; ++k) pass.weight.push_back(random() % 5 == 0 ? 0.0 : weight(random) / pass.taps);
   }
   return pass;
-}
-
-// Along the middle of (outer, n, inner), in double, taps in order.
-inline Dense<double> definition(const Dense<double>& x, const hp::PassSpec& pass) {
-  size_t axis = x.shape.size() + size_t(pass.axis);
-  Dense<double> y([&] {
-    auto shape = x.shape;
-    shape[axis] = pass.n_out;
-    return shape;
-  }());
-  int64_t outer = 1, inner = 1;
-  for (size_t k = 0; k < axis; ++k) outer *= x.shape[k];
-  for (size_t k = axis + 1; k < x.shape.size(); ++k) inner *= x.shape[k];
-  for (int64_t o = 0; o < outer; ++o)
-    for (int64_t i = 0; i < pass.n_out; ++i)
-      for (int64_t c = 0; c < inner; ++c) {
-        double sum = 0;
-        for (int k = 0; k < pass.taps; ++k) {
-          double w = pass.weight[size_t(i * pass.taps + k)];
-          if (w != 0) sum += w * x.data[size_t((o * pass.n_in + (pass.start[size_t(i)] + k) % pass.n_in) * inner + c)];
-        }
-        y.data[size_t((o * pass.n_out + i) * inner + c)] = sum;
-      }
-  return y;
 }

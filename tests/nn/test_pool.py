@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
+import halfpixel  # noqa: E402
 from halfpixel import nn  # noqa: E402
 from halfpixel.backends import cpu  # noqa: E402
 from halfpixel.nn import _linear, _pool  # noqa: E402
@@ -165,6 +166,41 @@ def test_gradients_of_halves_are_summed_in_float32(dtype):
     towards = torch.rand(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
     (grad,) = torch.autograd.grad(y, x, towards)
     assert grad[0, 0, 20] == towards.float().sum().to(dtype)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("shape", [(1, 2, 211, 307), (2, 70, 61, 67)])
+def test_the_number_of_threads_changes_no_bit(shape, last):
+    """Overlapping windows: many gradients meet in one pixel, and duplicates are unpooled to it."""
+    x = numbers(shape, torch.float32, 5)
+    x = x.contiguous(memory_format=torch.channels_last) if last else x
+    made, before = [], halfpixel.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            halfpixel.set_num_threads(threads)
+            a = x.clone().requires_grad_()
+            y, places = F.max_pool2d(a, 3, 2, 1, return_indices=True)
+            towards = torch.rand(y.shape, generator=torch.Generator().manual_seed(3))
+            (grad,) = torch.autograd.grad(y, a, towards)
+            b = towards.clone().requires_grad_()
+            z = F.max_unpool2d(b, places, 3, 2, 1, shape)
+            (back,) = torch.autograd.grad(z, b, grad)
+            made.append([t.detach().nan_to_num(nan=77.0) for t in (y, places, grad, z, back)])
+    finally:
+        halfpixel.set_num_threads(before)
+    want = torch.autograd.grad(T.max_pool2d(a, 3, 2, 1), a, towards)[0]
+    torch.testing.assert_close(made[0][2], want)
+    for results in made[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(made[0], results, strict=True))
+
+
+def test_strides_that_lead_nowhere():
+    """One window: how far the next would be is no matter, also for the memory it takes."""
+    x = numbers((1, 2, 9, 9), torch.float32, 1)
+    got, at = F.max_pool2d(x, 3, 2**31, return_indices=True)
+    want, places = T.max_pool2d_with_indices(x, 3, 1000)
+    assert same(got, want)
+    assert torch.equal(at, places)
 
 
 def test_unpooling_compiles_and_exports():

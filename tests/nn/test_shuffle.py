@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
+import halfpixel  # noqa: E402
 from halfpixel import nn  # noqa: E402
 from halfpixel.nn import functional as F  # noqa: E402
 
@@ -104,6 +105,24 @@ def test_channel_shuffle_is_that_of_torch(n, split, length, last):
     assert torch.equal(got, want)
     assert got.stride() == want.stride()
     assert torch.equal(F.channel_shuffle(got, split[1]), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32, torch.complex128])
+@pytest.mark.parametrize("last", [False, True])
+def test_the_number_of_threads_changes_no_bit(last, dtype):
+    x = numbers((2, 3 * 36, 67, 71), dtype)
+    x = x.contiguous(memory_format=torch.channels_last) if last else x
+    before = halfpixel.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            halfpixel.set_num_threads(threads)
+            for r in (2, 3, 6):
+                y = F.pixel_shuffle(x, r)
+                assert torch.equal(y, T.pixel_shuffle(x, r))
+                assert torch.equal(F.pixel_unshuffle(y, r), x)
+            assert torch.equal(F.channel_shuffle(x, 4), T.channel_shuffle(x, 4))
+    finally:
+        halfpixel.set_num_threads(before)
 
 
 def test_a_reference_of_odd_size():

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Copies, pooling and the maps between windows and places against guarded pages: see tests/guarded.py."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from halfpixel import _native as native
+from tests.guarded import FILLER, LAYOUTS, SIZES, Guard, region, samples
+
+ELEMENTS: list[Any] = [np.uint8, np.int16, np.float32, np.int64, np.complex128]
+CODES: dict[str, Any] = {
+    "f32": np.float32, "f64": np.float64, "f16": np.uint16, "bf16": np.uint16, "u8": np.uint8, "i8": np.int8,
+    "i16": np.int16, "i32": np.int32,
+}  # fmt: skip
+
+
+def axes_apart(rng: np.random.Generator) -> tuple[int, ...]:
+    """Sizes of axes that alternate in one order of memory and lie together in the other."""
+    ways, block = int(rng.choice([2, 3, 4, 5, 8, 16])), int(rng.choice([1, 2, 3, 4, 7, 15, 17, 33]))
+    return tuple(map(int, rng.permutation([ways, block, int(rng.choice(SIZES))])))
+
+
+def copies(isa: str, log: Any, cases: int) -> int:
+    """Every order of the axes in memory on both sides."""
+    guard = Guard(4 << 20, log)
+    native.set_isa(isa)
+    orders = list(itertools.permutations(range(3)))
+    for i, dtype in enumerate(ELEMENTS):
+        rng = np.random.default_rng([i, ord(isa[-1])])
+        for case in range(cases):
+            native.set_num_threads(1 + 2 * (case % 2))
+            shape = axes_apart(rng)
+            x = rng.integers(0, 256, (*shape, np.dtype(dtype).itemsize), np.uint8).view(dtype)[..., 0]
+            a, b = (list(orders[rng.integers(len(orders))]) for _ in range(2))
+            permuted = tuple(shape[d] for d in a)
+            back = [a.index(d) for d in range(3)]
+
+            def run(source: np.ndarray, target: np.ndarray, back: Any = back, b: Any = b) -> None:
+                """x lies in the order `a`, the result in the order `b`."""
+                native.rearrange(source.transpose(back), target.transpose([b.index(d) for d in range(3)]))
+
+            layouts = (str(rng.choice(LAYOUTS)), str(rng.choice(LAYOUTS)))
+            shape_out = tuple(shape[d] for d in b)
+            made = np.empty(shape_out, x.dtype)
+            run(np.ascontiguousarray(x.transpose(a)), made)
+            if made.tobytes() != np.ascontiguousarray(x.transpose(b)).tobytes():
+                raise AssertionError(f"another copy {shape} {a} {b}")
+            guard.check(f"{x.dtype} {a} {b} {permuted}", run, x.transpose(a), shape_out, layouts)
+    return guard.count
+
+
+class Edges:
+    """Dense arrays at the beginnings and at the ends of regions of their own."""
+
+    def __init__(self, size: int, log: Any) -> None:
+        self.regions, self.log, self.count = [region(size) for _ in range(3)], log, 0
+
+    def check(self, what: str, run: Callable[..., Any], given: list[np.ndarray], made: list[np.ndarray]) -> None:
+        """`run(*given, *made)` there gives what it gives elsewhere, and nothing beside the results is written."""
+        self.log.seek(0)
+        self.log.write(what.encode().ljust(300))
+        run(*given, *made)
+        for at_end in (False, True):
+            arrays = []
+            for memory, x in zip(self.regions, [*given, *made], strict=False):
+                memory[...] = FILLER
+                span = memory[-x.nbytes :] if at_end else memory[: x.nbytes]
+                arrays.append(span.view(x.dtype))
+            for a, x in zip(arrays, given, strict=False):
+                a[...] = x
+            run(*arrays)
+            for memory, a, x in zip(self.regions[len(given) :], arrays[len(given) :], made, strict=False):
+                beside = memory[: -x.nbytes] if at_end else memory[x.nbytes :]
+                if a.tobytes() != x.tobytes():
+                    raise AssertionError(f"other values {'at the end' if at_end else 'at the start'}")
+                if not (beside == FILLER).all():
+                    raise AssertionError("elements beside the result were written")
+        self.count += 1
+
+
+def pools(isa: str, log: Any, cases: int) -> int:
+    """Maxima of windows and their places."""
+    edges = Edges(4 << 20, log)
+    native.set_isa(isa)
+    for i, code in enumerate(CODES):
+        rng = np.random.default_rng([i, ord(isa[-1])])
+        for case in range(cases):
+            native.set_num_threads(1 + 2 * (case % 2))
+            last, planes = bool(rng.integers(2)), int(rng.integers(1, 4))
+            channels = int(rng.choice([1, 2, 3, 7, 8, 15, 16, 17, 33])) if last else 1
+            kernel, stride, dilation = rng.integers(1, 6, 3), rng.integers(1, 5, 3), rng.integers(1, 3, 3)
+            n = np.array([*rng.integers(1, 8, 2), rng.choice(SIZES)])
+            padding = rng.integers(0, kernel // 2 + 1)
+            m = np.maximum(n + 2 * padding - dilation * (kernel - 1) - 1, 0) // stride + 1
+            x = samples(rng, (planes * channels * math.prod(n.tolist()),), code)
+            sizes = [v.tolist() for v in (n, m, kernel, stride, padding, dilation)]
+            out, place = (np.empty(planes * channels * math.prod(m.tolist()), t) for t in (x.dtype, np.int64))
+
+            def run(a: Any, b: Any, c: Any, how: Any = (code, planes, channels, last, sizes)) -> None:
+                native.max_pool(a, b, c, *how)
+
+            edges.check(f"{code} last {last} {planes} {channels} {sizes}", run, [x], [out, place])
+    return edges.count
+
+
+def maps(isa: str, log: Any, cases: int) -> int:
+    """From windows to places and back."""
+    edges = Edges(4 << 20, log)
+    native.set_isa(isa)
+    calls: dict[str, Callable[..., Any]] = {
+        "unpool": native.unpool,
+        "sum": lambda x, place, out, *sizes: native.pool_back(x, place, out, "f32", *sizes),
+        "gather": lambda x, place, out, *sizes: native.gather(x, place, out, False, *sizes),
+        "winners": lambda x, place, out, *sizes: native.gather(x, place, out, True, *sizes),
+    }
+    for i, (name, call) in enumerate(calls.items()):
+        rng = np.random.default_rng([i, ord(isa[-1])])
+        for case in range(cases):
+            native.set_num_threads(1 + 2 * (case % 2))
+            planes, n_in, n_out = (int(rng.integers(1, top)) for top in (4, 200, 200))
+            channels = int(rng.choice([1, 2, 3, 16, 17, 40]))
+            place = rng.integers(0, n_out, planes * channels * n_in)
+            code = "f32" if name == "sum" else str(rng.choice(["u8", "i16", "f32", "i64"]))
+            here, there = (n_out, n_in) if name in ("gather", "winners") else (n_in, n_out)
+            x = samples(rng, (planes * channels * here,), code)
+            out = np.empty(planes * channels * there, x.dtype)
+
+            def run(a: Any, b: Any, c: Any, call: Any = call, sizes: Any = (planes, channels, n_in, n_out)) -> None:
+                if call(a, b, c, *sizes) != -1:
+                    raise AssertionError("a place was refused")
+
+            edges.check(f"{name} {code} {planes} {channels} {n_in} {n_out}", run, [x, place], [out])
+    return edges.count
