@@ -6,6 +6,10 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -183,6 +187,17 @@ bool dense(const A& a) {
   return true;
 }
 
+// Asks for huge pages where memory is fresh: the kernel then clears 2 MiB at a time. A hint, and nothing else.
+void advise(uintptr_t address, size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr uintptr_t kHuge = uintptr_t(1) << 21;
+  const uintptr_t begin = (address + kHuge - 1) / kHuge * kHuge, end = (address + bytes) / kHuge * kHuge;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)address, (void)bytes;
+#endif
+}
+
 hp::Type typed(const In& x, const Out& out, const char* code) {
   const hp::Type type = type_of(code);
   if (x.itemsize() != size_t(hp::element_bytes(type)) || out.itemsize() != x.itemsize()) throw std::invalid_argument("the element code does not fit the arrays");
@@ -318,6 +333,7 @@ NB_MODULE(_native, m) {
           return hp::gather(places, int(x.itemsize()), winners, bytes_of(x), place.data(), bytes_of(out));
         },
         "x"_a.noconvert(), "place"_a.noconvert(), "out"_a.noconvert(), "winners"_a, "planes"_a, "channels"_a, "n_in"_a, "n_out"_a);
+  m.def("advise", &advise, "address"_a, "bytes"_a);
   m.def("isa", &hp::isa);
   m.def("isas", &hp::isas);
   m.def("set_isa", [](const std::string& name) {

@@ -275,7 +275,7 @@ def _results_last(images: Tensor, weight: Tensor) -> bool:
 def _turned(x: Tensor, layout: torch.memory_format) -> Tensor:
     if x.is_contiguous(memory_format=layout):
         return x
-    out = torch.empty(x.shape, dtype=x.dtype, memory_format=layout)
+    out = _tensors.advised(torch.empty(x.shape, dtype=x.dtype, memory_format=layout))
     _tensors.rearrange(x, out)
     return out
 
@@ -324,7 +324,7 @@ def _by_strips(x: Tensor, kernel: Tensor, bias: Tensor | None, g: Geometry) -> T
         )
     )
     c_out, stride, pad, reach = kernel.shape[1] * g.groups, g.stride[0], g.padding[0], _reaching(g, kernel)
-    out = torch.empty((n, c_out, *size), dtype=x.dtype)
+    out = _tensors.advised(torch.empty((n, c_out, *size), dtype=x.dtype))
     alone = dims == 2 and tuple(kernel.shape[2:]) == g.stride  # no rows are shared
     most = _SHORT_BYTES if alone else _STRIP_BYTES
     inside, strips = _inside(g), _strips(size[0], 4 * c_out * math.prod(size[1:]), most)
@@ -398,7 +398,9 @@ def _phases_back(grad: Tensor, x: Tensor, kernel: Tensor, g: Geometry, needs: Ne
     whole = torch.nn.functional.pad(_turned(grad, _LAST[dims]), [n for pair in reversed(edges) for n in pair])
     split = [part for q, s in zip(places, g.stride, strict=True) for part in (q, s)]
     blocks = math.prod(g.stride)
-    packed = torch.empty((x.shape[0], blocks * c_out, *places), dtype=grad.dtype, memory_format=_LAST[dims])
+    packed = _tensors.advised(
+        torch.empty((x.shape[0], blocks * c_out, *places), dtype=grad.dtype, memory_format=_LAST[dims])
+    )
     _tensors.rearrange(
         whole.view(x.shape[0], c_out, *split).permute(
             0, *range(3, 2 * dims + 3, 2), 1, *range(2, 2 * dims + 2, 2)

@@ -171,7 +171,7 @@ def _shapes(shape: Sizes, factors: Sizes, inverse: bool) -> Sizes:
 
 def shuffled(x: Tensor, factors: Sizes, order: str, inverse: bool) -> Tensor:
     """Shapes that fit, shuffled by the kernel."""
-    out = _tensors.result(x, _shapes(tuple(x.shape), factors, inverse), len(factors))
+    out = _tensors.advised(_tensors.result(x, _shapes(tuple(x.shape), factors, inverse), len(factors)))
     packed, spread = (out, x) if inverse else (x, out)
     (a_shape, a_axes), (b_shape, b_axes) = (
         _packed(tuple(packed.shape), factors, order),
@@ -198,7 +198,7 @@ def _shuffled_by_views(x: Tensor, factors: Sizes, order: str, inverse: bool) -> 
 
 def channels_shuffled(x: Tensor, groups: int, each: int) -> Tensor:
     """Groups of so many channels each, shuffled by the kernel."""
-    out = _tensors.result(x, tuple(x.shape))
+    out = _tensors.advised(_tensors.result(x, tuple(x.shape)))
     n, _, *spatial = x.shape
     _tensors.rearrange(x.view(n, groups, each, *spatial).transpose(1, 2), out.view(n, each, groups, *spatial))
     return out

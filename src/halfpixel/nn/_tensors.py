@@ -31,6 +31,18 @@ def result(x: Tensor, shape: tuple[int, ...], spatial: int | None = None, dtype:
     return torch.empty(shape, dtype=dtype or x.dtype, device=x.device, memory_format=layout)
 
 
+_LARGE = 4 << 20
+
+
+def advised(out: Tensor) -> Tensor:
+    """A fresh result, in huge pages if it is large, as NumPy's own are: torch asks for none, and touching 4 KiB at a
+    time costs more than most resizes.
+    """
+    if out.nbytes >= _LARGE and out.is_cpu and cpu.why_not() is None:
+        cpu.native().advise(out.data_ptr(), out.nbytes)
+    return out
+
+
 def suggests_last(x: Tensor) -> bool:
     """torch's own rule (`suggest_memory_format`): the strides ascend from the channels over the last axis to the first,
     and are not those of a contiguous tensor as well.
@@ -55,7 +67,7 @@ def apply(plan: Plan, x: Tensor) -> Tensor:
     """
     if x.device.type != "cpu":
         return elsewhere(plan, x)
-    out = result(x, plan.shape_out(tuple(x.shape)))
+    out = advised(result(x, plan.shape_out(tuple(x.shape))))
     if not out.numel():
         return out
     x = x.detach().resolve_conj().resolve_neg()
@@ -97,7 +109,7 @@ class Ready:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The plan on such a tensor."""
-        out = torch.empty(self._shape, dtype=self._dtype)
+        out = advised(torch.empty(self._shape, dtype=self._dtype))
         self._run(x.detach().numpy(), out.numpy(), self._code)  # type: ignore[misc]
         return out
 

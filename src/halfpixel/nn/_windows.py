@@ -86,7 +86,7 @@ class Dense:
 
     def empty(self, size: Sizes, dtype: torch.dtype) -> Tensor:
         """An uninitialised tensor of this spatial size."""
-        return torch.empty((*self.lead, *size), dtype=dtype, memory_format=self.layout)
+        return _tensors.advised(torch.empty((*self.lead, *size), dtype=dtype, memory_format=self.layout))
 
 
 def unpooled(x: Tensor, places: Tensor, size: Sizes) -> Tensor:
