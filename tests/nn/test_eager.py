@@ -254,6 +254,9 @@ def test_refusals_say_why_and_what_would_work(monkeypatch):
     plan = halfpixel.plan((4, 4), (8, 8))
     with pytest.raises(TypeError, match=r"sparse_coo(.|\n)*to_dense"):
         functional.resize(torch.rand(4, 4).to_sparse(), (8, 8))
+    pytest.importorskip("ml_dtypes")  # which tells NumPy of float8
+    with pytest.raises(TypeError, match="float8"):
+        functional.resize(torch.zeros(4, 4).to(torch.float8_e4m3fn), (8, 8))
     with pytest.raises(TypeError, match="float8"):
         eagerly(plan, torch.zeros(4, 4).to(torch.float8_e4m3fn))
     with pytest.raises(ValueError, match="4, 4"):
