@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from . import _labels as _labels  # defines its operator
 from . import functional, init
-from ._conv_transpose import conv_transpose_size
+from ._conv_transpose_shape import conv_transpose_size
 from ._convert import Conversion, convert
 from .conv_transpose import (
     ConvTranspose1d,

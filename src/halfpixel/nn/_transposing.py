@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ._conv_transpose import conv_transpose
+from ._conv_transpose_shape import conv_transpose
 
 
 def conv_transpose1d(

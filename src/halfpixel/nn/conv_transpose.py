@@ -12,7 +12,7 @@ from torch import Tensor
 from halfpixel.errors import HalfpixelError, HalfpixelValueError, describe_call
 
 from . import functional
-from ._conv_transpose import PADDING_MODES, checked_padding
+from ._conv_transpose_shape import PADDING_MODES, checked_padding
 
 
 class _Padded:
