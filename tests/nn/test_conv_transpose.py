@@ -84,7 +84,8 @@ def test_values_layouts_and_gradients_are_those_of_torch(
         return
     with mock.patch.multiple(_conv_transpose, _LEAST_PLACES=1, _STRIP_BYTES=strip, _SHORT_BYTES=strip):
         got = ours(x, weight, bias, *arguments)
-    assert cpu.why_not() is not None or "_Transposed" in type(got.grad_fn).__name__ or got.grad_fn.next_functions
+    own = cpu.why_not() is None and torch.backends.mkldnn.is_available() and 0 not in got.shape
+    assert ("_Transposed" in type(got.grad_fn).__name__) is own
     room = 4e-7 * c_in * np.prod(kernel)
     torch.testing.assert_close(got, want, rtol=0, atol=room)
     if batched and dims > 1 and min(size) > 1:

@@ -291,3 +291,14 @@ def test_kernels_run_where_they_should():
     """Not torch's functions behind our names: a plain tensor never reaches a composite's definition."""
     assert _linear.unwatched(X)
     assert _pool._ours(X, 2) is (cpu.why_not() is None)
+
+
+def test_views_that_negate_and_conjugate():
+    """Contiguous ones, whose memory holds other values than they have."""
+    x = torch._neg_view(torch.rand(1, 2, 4, 4))
+    assert x.is_neg() and x.is_contiguous()
+    y, places = F.max_pool2d(x, 2, return_indices=True)
+    assert torch.equal(y, T.max_pool2d(x.resolve_neg(), 2))
+    few = torch.complex(*torch.rand(2, 1, 2, 2, 2)).conj()
+    assert few.is_conj() and few.is_contiguous()
+    assert torch.equal(F.max_unpool2d(few, places, 2), F.max_unpool2d(few.resolve_conj(), places, 2))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Transposed convolution: torch's values, in the layout in which torch's own convolutions are fast.
 
-On CPUs torch runs a transposed convolution of a contiguous input several times slower than that of a channels-last one.
-So contiguous inputs are turned, convolved and turned back, a strip at a time, which stays in the caches.
+On CPUs torch runs a transposed convolution of a contiguous input more slowly than that of a channels-last one. So large
+contiguous inputs are turned, convolved and turned back, in strips where that spares memory. Channels-last inputs, small
+ones and depthwise ones are torch's own, and so are gradients but for those of large kernels.
 """
 
 from __future__ import annotations

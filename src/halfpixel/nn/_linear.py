@@ -2,7 +2,7 @@
 """Functions that are linear in one tensor: the gradient is another of the same kind.
 
 They are reached by the cheapest way that keeps every derivative: the kernel alone where nobody records or watches; an
-autograd.Function of Python where a gradient is asked for, which costs half of what the dispatcher's record does; and in
+autograd.Function of Python where a gradient is asked for, which costs less than the dispatcher's record; and in
 general, under compilers, transforms and for other kinds of tensors, by the dispatcher or as torch's own functions.
 """
 

@@ -81,7 +81,7 @@ class Dense:
 
     def array(self, x: Tensor) -> Any:
         """The elements (bits, where NumPy lacks the dtype) in the order of memory, copied if they lie otherwise."""
-        flat = x.detach().contiguous(memory_format=self.layout)
+        flat = x.detach().resolve_conj().resolve_neg().contiguous(memory_format=self.layout)
         return _tensors.bits(flat.permute(0, *range(2, self.dims + 2), 1) if self.last else flat).reshape(-1)
 
     def empty(self, size: Sizes, dtype: torch.dtype) -> Tensor:
