@@ -52,7 +52,14 @@ struct Arena {
     bytes = 0;
   }
 };
-thread_local Arena arena;
+thread_local Arena arena, shared_arena;
+
+bool with(Arena& a, int64_t bytes, const std::function<void(char*)>& work) {
+  char* const memory = a.get(bytes);
+  if (memory) work(memory);
+  a.trim();
+  return memory != nullptr;
+}
 
 // Dimensions that are not resampled: memory order, neighbours merged.
 std::vector<Dim> merged(std::vector<Dim> dims) {
@@ -67,12 +74,8 @@ std::vector<Dim> merged(std::vector<Dim> dims) {
 
 }  // namespace
 
-bool with_scratch(int64_t bytes, const std::function<void(char*)>& work) {
-  char* const memory = arena.get(bytes);
-  if (memory) work(memory);
-  arena.trim();
-  return memory != nullptr;
-}
+bool with_scratch(int64_t bytes, const std::function<void(char*)>& work) { return with(arena, bytes, work); }
+bool with_tables(int64_t bytes, const std::function<void(char*)>& work) { return with(shared_arena, bytes, work); }
 
 int element_bytes(Type type) {
   switch (type) {

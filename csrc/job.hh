@@ -144,6 +144,7 @@ struct Job {
 
 struct Move;
 struct Pool;
+struct Convolve;
 // Rows of results taken together, element by element or group by group. Keys are what is compared: float for elements of up to two
 // bytes and float, double for those of 32 bits and double, and 64-bit integers as they are; indices are as wide as keys.
 struct Folds {
@@ -163,6 +164,7 @@ struct Isa {
   Folds folds;
   void (*move)(const Move& move, int64_t begin, int64_t end);  // rearrange_isa.cc
   void (*pool)(const Pool& pool, int64_t task, char* arena);   // pool_isa.cc
+  const Convolve* convolve;                                    // convolve_isa.cc
 };
 
 }  // namespace hp

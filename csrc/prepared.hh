@@ -29,5 +29,7 @@ inline int64_t up_to(int64_t n, int64_t step) { return (n + step - 1) / step * s
 
 // Memory of the calling thread, aligned to 64 bytes and kept for its next call; false if there is none.
 bool with_scratch(int64_t bytes, const std::function<void(char*)>& work);
+// The same memory for what a call prepares for its tasks: work may use with_scratch.
+bool with_tables(int64_t bytes, const std::function<void(char*)>& work);
 
 }  // namespace hp
