@@ -240,6 +240,7 @@ Outer outer_of(const ConvolveSpec& s, Type type) {
   k.groups = s.groups;
   k.c = s.c_in;
   k.m = s.c_out;
+  k.last = s.last;
   for (int d = 0; d < 3; ++d) {
     k.in[d] = s.in[d];
     k.grad_size[d] = s.out[d];
@@ -271,7 +272,7 @@ void outer(const ConvolveSpec& s, Type type, const char* x, const char* grad, ch
 }  // namespace
 
 bool fits(Direction direction, const ConvolveSpec& s, Type type) {
-  if ((type != Type::f32 && type != Type::f64) || !current_isa()) return false;
+  if ((type != Type::f32 && type != Type::f64) || !current_isa() || (s.last && direction != Direction::of_weight)) return false;
   double phases = 1;
   for (int d = 0; d < 3; ++d) phases *= double(s.stride[d]);
   if (phases > double(kMostPhases)) return false;
@@ -291,7 +292,7 @@ void convolve(Direction direction, const ConvolveSpec& spec, Type type, const ch
     if (std::min({spec.in[d], spec.out[d], spec.kernel[d], spec.stride[d], spec.dilation[d]}) < 1 || spec.padding[d] < 0)
       throw std::invalid_argument("convolve: sizes must be positive");
   if (std::min({spec.samples, spec.groups, spec.c_in, spec.c_out}) < 1) throw std::invalid_argument("convolve: no samples, groups or channels");
-  if (!fits(direction, spec, type)) throw std::invalid_argument("convolve: the windows are too large, or the type is neither float32 nor float64");
+  if (!fits(direction, spec, type)) throw std::invalid_argument("convolve: the windows are too large, or this layout or type is not taken");
   if (direction == Direction::of_weight) return outer(spec, type, x, y, out);
   Correlation k{};
   k.type = type;

@@ -7,6 +7,7 @@
 // - forward: y[o, i * stride + k * dilation - padding] += x[c, i] * weight[c, o, k], on top of the bias; places outside y are left
 //   out. of_input: its transpose. of_weight: the sum over samples and places of x[c, i] * grad[o, i * stride + k * dilation -
 //   padding].
+// - With `last`, which of_weight alone takes, x and the gradient are (samples, spatial, channels).
 // - Sums run in the element type, in an order that depends on sizes and the instruction set, never on the number of threads.
 // - fits() says whether the windows are small enough for the scratch memory.
 #pragma once
@@ -20,6 +21,7 @@ namespace hp {
 struct ConvolveSpec {
   int64_t samples, groups, c_in, c_out;  // channels of one group
   int64_t in[3], out[3], kernel[3], stride[3], padding[3], dilation[3];
+  bool last;
 };
 
 enum class Direction : uint8_t { forward, of_input, of_weight };
@@ -61,6 +63,7 @@ struct Outer {
   char* out;
   int64_t samples, groups, c, m;
   int64_t in[3], grad_size[3], kernel[3], stride[3], padding[3], dilation[3];
+  bool last;                                          // channels last
   int64_t rows, columns, row_tiles, column_tiles;     // of a tile, of a plane of places
   int64_t grad_rows, grad_columns;                    // that a tile reads
   int64_t c_part, m_part, c_parts, m_parts;           // of a task

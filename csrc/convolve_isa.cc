@@ -27,6 +27,9 @@ inline int64_t block_of(int64_t rest) {
   return m;
 }
 
+// Registers that are taken together: as many as there are, without one alone after three.
+inline int64_t registers_of(int64_t rest) { return rest == 4 ? 2 : smaller(rest, kWide); }
+
 // ------------------------------------------------------------------------------------------------ blocks
 
 template <class C, int M, int N>
@@ -300,14 +303,13 @@ struct Spots {
   int64_t at(int64_t i) const { return by_rows ? i / per_row * row_length + i % per_row * lanes : i * lanes; }
 };
 
-// Sums of M channels in registers [begin, begin + kWide) of positions of the tile, for every phase of a row: to their rows of the output.
+// Sums of M channels in registers [begin, end) of positions of the tile, for every phase of a row: to their rows of the output.
 template <class C>
-void put(const Correlation& k, const Tile& t, const Spots& spots, int64_t m0, int64_t block, int64_t jz, int64_t jy, int64_t begin, const C* sums,
-         int64_t m_step, int64_t phase_step, C* spare) {
+void put(const Correlation& k, const Tile& t, const Spots& spots, int64_t m0, int64_t block, int64_t jz, int64_t jy, int64_t begin, int64_t end,
+         const C* sums, int64_t m_step, int64_t phase_step, C* spare) {
   const int64_t plane = k.out_size[1] * k.out_size[2], z = k.join[0] * t.plane + jz, join = k.join[2];
   if (z >= k.out_size[0]) return;
   C* volume = reinterpret_cast<C*>(k.out) + (((t.sample * k.groups + t.group) * k.m + m0) * k.out_size[0] + z) * plane;
-  const int64_t end = smaller(begin + kWide, spots.count(t));
   for (int64_t m = 0; m < block; ++m, volume += k.out_size[0] * plane) {
     const C* row = joined(sums + m * m_step, phase_step, join, spare);
     for (int64_t i = begin; i < end;) {
@@ -383,11 +385,11 @@ void run(const Correlation& k, int64_t task, char* arena) {
     for (int64_t m = m_begin, block; m < m_end; m += block) {
       block = block_of(m_end - m);
       for (int64_t f = 0; f < phases; f += k.join[2])
-        for (int64_t i = 0; i < registers; i += kWide) {
+        for (int64_t i = 0, wide; i < registers; i += wide) {
+          wide = registers_of(registers - i);
           C* sums = k.sums_length ? room.kept + ((m - m_begin) * phases + f) * k.sums_length + i * L : room.sums;
           const int64_t phase_step = k.sums_length ? k.sums_length : kBlock * kAcross<C>, m_step = k.sums_length ? phases * k.sums_length : kAcross<C>;
           Product<C> p{nullptr, room.panel, bias ? bias + m : nullptr, {}, 0, k.panel_step, 0, nullptr, sums, m_step, c0 > 0};
-          const int64_t wide = smaller(kWide, registers - i);
           for (int64_t n = 0; n < wide; ++n) p.at[n] = spots.at(i + n);
           for (int64_t j = 0; j < k.join[2]; ++j, p.sums += phase_step) {
             const int64_t first = k.first[f + j];
@@ -397,7 +399,7 @@ void run(const Correlation& k, int64_t task, char* arena) {
             p.weight = packed + first * k.c * k.m + (m * k.c + c0 * block) * p.taps;
             run_product(block, wide, p);
           }
-          if (c1 == k.c) put(k, t, spots, m, block, f / k.join[2] / k.join[1], f / k.join[2] % k.join[1], i, sums, m_step, phase_step, room.spare);
+          if (c1 == k.c) put(k, t, spots, m, block, f / k.join[2] / k.join[1], f / k.join[2] % k.join[1], i, i + wide, sums, m_step, phase_step, room.spare);
         }
     }
   }
@@ -440,17 +442,41 @@ void turn_block(int64_t rows, const C* x, int64_t step, C* out, int64_t out_step
   }
 }
 
-// Registers of channels of x that are taken together: as many as there are, without a block of one after blocks of three.
-inline int64_t registers_of(int64_t rest) {
-  if (rest == 4) return 2;
-  return smaller(rest, kWide);
+// n pixels of a few neighbouring channels.
+template <class C, int K>
+void copy_pixels(const C* from, int64_t from_step, C* to, int64_t to_step, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) __builtin_memcpy(to + i * to_step, from + i * from_step, K * sizeof(C));
 }
 
+// Rows of places, x or the gradient, with neighbouring channels next to each other: `count` channels from c on.
 template <class C>
-void fill_x(const Outer& k, const Tile& t, int64_t z, int64_t c0, int64_t c1, C* to) {
+struct Pixels {
+  const C* data;
+  int64_t channels, volume;  // of a pixel; pixels of a sample
+  bool last;
+
+  Pixels(const char* all, bool last_, int64_t sample, int64_t groups, int64_t group, int64_t each, const int64_t* size)
+      : channels(groups * each), volume(size[0] * size[1] * size[2]), last(last_) {
+    data = reinterpret_cast<const C*>(all) + sample * channels * volume + group * each * (last ? 1 : volume);
+  }
+  // A power of two of channels, up to 16.
+  void block(int64_t count, int64_t c, int64_t pixel, C* to, int64_t step, int64_t n) const {
+    if (!last) return turn_block(count, data + c * volume + pixel, volume, to, step, n);
+    const C* from = data + pixel * channels + c;
+    switch (count) {
+      case 1: return copy_pixels<C, 1>(from, channels, to, step, n);
+      case 2: return copy_pixels<C, 2>(from, channels, to, step, n);
+      case 4: return copy_pixels<C, 4>(from, channels, to, step, n);
+      case 8: return copy_pixels<C, 8>(from, channels, to, step, n);
+      default: return copy_pixels<C, 16>(from, channels, to, step, n);
+    }
+  }
+};
+
+template <class C>
+void fill_x(const Outer& k, const Tile& t, int64_t c0, int64_t c1, C* to) {
   constexpr int64_t L = kLanes<C>;
-  const int64_t plane = k.in[1] * k.in[2], volume = k.in[0] * plane;
-  const C* x = reinterpret_cast<const C*>(k.x) + ((t.sample * k.groups + t.group) * k.c) * volume + z * plane + t.row * k.in[2] + t.column;
+  const Pixels<C> x(k.x, k.last, t.sample, k.groups, t.group, k.c, k.in);
   for (int64_t c = c0, n; c < c1; c += n * L) {
     n = registers_of((c1 - c + L - 1) / L);
     const int64_t across = n * L, here = smaller(c1 - c, across);
@@ -459,7 +485,7 @@ void fill_x(const Outer& k, const Tile& t, int64_t z, int64_t c0, int64_t c1, C*
       for (int64_t j = 0, block; j < here; j += block) {
         block = 16;
         while (block > here - j) block /= 2;
-        turn_block(block, x + (c + j) * volume + r * k.in[2], volume, row + j, across, t.columns);
+        x.block(block, c + j, (t.plane * k.in[1] + t.row + r) * k.in[2] + t.column, row + j, across, t.columns);
       }
       if (here < across)
         for (int64_t i = 0; i < t.columns; ++i) __builtin_memset(row + i * across + here, 0, size_t(across - here) * sizeof(C));
@@ -468,11 +494,10 @@ void fill_x(const Outer& k, const Tile& t, int64_t z, int64_t c0, int64_t c1, C*
   }
 }
 
-// Rows of the gradient that a tile reads, with the channels of a block next to each other; 0 outside.
+// Rows of the gradient that a tile reads; 0 outside.
 template <class C>
 void fill_grad(const Outer& k, const Tile& t, int64_t z, int64_t m0, int64_t m1, C* to) {
-  const int64_t plane = k.grad_size[1] * k.grad_size[2], volume = k.grad_size[0] * plane;
-  const C* grad = reinterpret_cast<const C*>(k.grad) + ((t.sample * k.groups + t.group) * k.m) * volume + z * plane;
+  const Pixels<C> grad(k.grad, k.last, t.sample, k.groups, t.group, k.m, k.grad_size);
   const int64_t left = k.stride[2] * t.column - k.padding[2], top = k.stride[1] * t.row - k.padding[1];
   const int64_t low = smaller(k.grad_columns, larger(0, -left)), high = larger(low, smaller(k.grad_columns, k.grad_size[2] - left));
   for (int64_t m = m0, block; m < m1; m += block) {
@@ -484,7 +509,7 @@ void fill_grad(const Outer& k, const Tile& t, int64_t z, int64_t m0, int64_t m1,
         continue;
       }
       __builtin_memset(to, 0, size_t(low * block) * sizeof(C));
-      if (low < high) turn_block(block, grad + m * volume + y * k.grad_size[2] + left + low, volume, to + low * block, block, high - low);
+      if (low < high) grad.block(block, m, (z * k.grad_size[1] + y) * k.grad_size[2] + left + low, to + low * block, block, high - low);
       __builtin_memset(to + high * block, 0, size_t((k.grad_columns - high) * block) * sizeof(C));
     }
   }
@@ -527,10 +552,15 @@ void add_tile(const Outer& k, const Tile& t, int64_t kz, int64_t channels, int64
     const C* grad = room.grad + (m - m0) * k.grad_rows * k.grad_columns;
     const C* x = room.x + c * t.rows * t.columns;
     sums += kz * planar * block * across;
-    for (int64_t i = 0; i < planar; ++i, sums += block * across) {
+    // Taps of a row whose columns follow each other: their channels are next to each other too, and make larger blocks.
+    const int64_t joined = k.dilation[2] == 1 ? k.kernel[2] : 1;
+    for (int64_t i = 0; i < planar; i += joined) {
       const int64_t ky = i / k.kernel[2], kx = i % k.kernel[2];
-      run_product(block, n, OuterProduct<C>{grad + k.dilation[1] * ky * row + k.dilation[2] * kx * block, x, t.rows, t.columns, k.stride[1] * row,
-                                            k.stride[2] * block, sums});
+      const C* from = grad + k.dilation[1] * ky * row + k.dilation[2] * kx * block;
+      for (int64_t j = 0, some; j < joined * block; j += some, sums += some * across) {
+        some = block_of(joined * block - j);
+        run_product(some, n, OuterProduct<C>{from + j, x, t.rows, t.columns, k.stride[1] * row, k.stride[2] * block, sums});
+      }
     }
   });
 }
@@ -551,7 +581,7 @@ void outer(const Outer& k, int64_t task, char* arena) {
         for (t.column = 0; t.column < k.in[2]; t.column += k.columns) {
           t.rows = smaller(k.rows, k.in[1] - t.row);
           t.columns = smaller(k.columns, k.in[2] - t.column);
-          fill_x(k, t, t.plane, c0, c1, room.x);
+          fill_x(k, t, c0, c1, room.x);
           for (int64_t kz = 0; kz < k.kernel[0]; ++kz) {
             const int64_t z = k.stride[0] * t.plane + k.dilation[0] * kz - k.padding[0];
             if (uint64_t(z) >= uint64_t(k.grad_size[0])) continue;

@@ -214,25 +214,40 @@ hp::Places places_of(const In& x, const Places& place, const Out& out, int64_t p
   return {planes, channels, n_in, n_out};
 }
 
-hp::Direction direction_of(const char* name) {
-  static const std::pair<const char*, hp::Direction> kDirections[] = {
-      {"forward", hp::Direction::forward}, {"of_input", hp::Direction::of_input}, {"of_weight", hp::Direction::of_weight}};
-  for (auto& [known, direction] : kDirections)
-    if (std::strcmp(known, name) == 0) return direction;
-  throw std::invalid_argument(std::string("convolve: unknown direction ") + name);
-}
+// A transposed convolution of given sizes, for any arrays of these.
+struct Convolution {
+  hp::ConvolveSpec spec;
+  hp::Type type;
 
-hp::ConvolveSpec convolution(const std::vector<int64_t>& channels, const std::vector<std::vector<int64_t>>& sizes) {
-  if (channels.size() != 4) throw std::invalid_argument("convolve: channels are samples, groups, c_in, c_out");
-  hp::ConvolveSpec spec{channels[0], channels[1], channels[2], channels[3], {}, {}, {}, {}, {}, {}};
-  int64_t* const rows[] = {spec.in, spec.out, spec.kernel, spec.stride, spec.padding, spec.dilation};
-  if (sizes.size() != 6) throw std::invalid_argument("convolve: sizes are in, out, kernel, stride, padding, dilation");
-  for (int i = 0; i < 6; ++i) {
-    if (sizes[size_t(i)].size() != 3) throw std::invalid_argument("convolve: three of every size");
-    std::copy(sizes[size_t(i)].begin(), sizes[size_t(i)].end(), rows[i]);
+  Convolution(const char* code, const std::vector<int64_t>& channels, const std::vector<std::vector<int64_t>>& sizes, bool last) : type(type_of(code)) {
+    if (channels.size() != 4) throw std::invalid_argument("Convolution: channels are samples, groups, c_in, c_out");
+    spec = {channels[0], channels[1], channels[2], channels[3], {}, {}, {}, {}, {}, {}, last};
+    int64_t* const rows[] = {spec.in, spec.out, spec.kernel, spec.stride, spec.padding, spec.dilation};
+    if (sizes.size() != 6) throw std::invalid_argument("Convolution: sizes are in, out, kernel, stride, padding, dilation");
+    for (size_t i = 0; i < 6; ++i) {
+      if (sizes[i].size() != 3) throw std::invalid_argument("Convolution: three of every size");
+      std::copy(sizes[i].begin(), sizes[i].end(), rows[i]);
+    }
   }
-  return spec;
-}
+
+  void run(hp::Direction way, const In& x, const In& y, std::optional<In> bias, Out out) const {
+    const int64_t in = items({spec.samples, spec.groups, spec.c_in, spec.in[0], spec.in[1], spec.in[2]});
+    const int64_t made = items({spec.samples, spec.groups, spec.c_out, spec.out[0], spec.out[1], spec.out[2]});
+    const int64_t weight = items({spec.groups, spec.c_in, spec.c_out, spec.kernel[0], spec.kernel[1], spec.kernel[2]});
+    const int64_t wanted[3][3] = {{in, weight, made}, {made, weight, in}, {in, made, weight}};
+    const int64_t* const n = wanted[int(way)];
+    if (int64_t(x.size()) != n[0] || int64_t(y.size()) != n[1] || int64_t(out.size()) != n[2] ||
+        (bias && int64_t(bias->size()) != spec.groups * spec.c_out))
+      throw std::invalid_argument("Convolution: the arrays' sizes do not fit");
+    if (!dense(x) || !dense(y) || !dense(out) || (bias && !dense(*bias))) throw std::invalid_argument("Convolution: arrays must be C-contiguous");
+    const size_t bytes = size_t(hp::element_bytes(type));
+    if (x.itemsize() != bytes || y.itemsize() != bytes || out.itemsize() != bytes || (bias && bias->itemsize() != bytes))
+      throw std::invalid_argument("Convolution: the element code does not fit the arrays");
+    const char* const added = bias ? bytes_of(*bias) : nullptr;
+    Unlocked unlocked;
+    hp::convolve(way, spec, type, bytes_of(x), bytes_of(y), added, bytes_of(out));
+  }
+};
 
 }  // namespace
 
@@ -354,34 +369,19 @@ NB_MODULE(_native, m) {
           return hp::gather(places, int(x.itemsize()), winners, bytes_of(x), place.data(), bytes_of(out));
         },
         "x"_a.noconvert(), "place"_a.noconvert(), "out"_a.noconvert(), "winners"_a, "planes"_a, "channels"_a, "n_in"_a, "n_out"_a);
-  // Directions: "forward" takes x and weight, "of_input" the gradient and weight, "of_weight" x and the gradient.
-  m.def("convolve",
-        [](const char* direction, In x, In y, std::optional<In> bias, Out out, const char* code, const std::vector<int64_t>& channels,
-           const std::vector<std::vector<int64_t>>& sizes) {
-          const hp::ConvolveSpec spec = convolution(channels, sizes);
-          const hp::Direction way = direction_of(direction);
-          const int64_t in = items({spec.samples, spec.groups, spec.c_in, spec.in[0], spec.in[1], spec.in[2]});
-          const int64_t made = items({spec.samples, spec.groups, spec.c_out, spec.out[0], spec.out[1], spec.out[2]});
-          const int64_t weight = items({spec.groups, spec.c_in, spec.c_out, spec.kernel[0], spec.kernel[1], spec.kernel[2]});
-          const int64_t wanted[3][3] = {{in, weight, made}, {made, weight, in}, {in, made, weight}};
-          const int64_t* const n = wanted[int(way)];
-          if (int64_t(x.size()) != n[0] || int64_t(y.size()) != n[1] || int64_t(out.size()) != n[2] ||
-              (bias && int64_t(bias->size()) != spec.groups * spec.c_out))
-            throw std::invalid_argument("convolve: the arrays' sizes do not fit");
-          if (!dense(x) || !dense(y) || !dense(out) || (bias && !dense(*bias))) throw std::invalid_argument("convolve: arrays must be C-contiguous");
-          const hp::Type type = typed(x, out, code);
-          typed(y, out, code);
-          if (bias) typed(*bias, out, code);
-          const char* const added = bias ? bytes_of(*bias) : nullptr;
-          Unlocked unlocked;
-          hp::convolve(way, spec, type, bytes_of(x), bytes_of(y), added, bytes_of(out));
-        },
-        "direction"_a, "x"_a.noconvert(), "y"_a.noconvert(), "bias"_a.noconvert().none(), "out"_a.noconvert(), "code"_a, "channels"_a, "sizes"_a);
-  m.def("convolve_fits",
-        [](const char* direction, const char* code, const std::vector<int64_t>& channels, const std::vector<std::vector<int64_t>>& sizes) {
-          return hp::fits(direction_of(direction), convolution(channels, sizes), type_of(code));
-        },
-        "direction"_a, "code"_a, "channels"_a, "sizes"_a);
+  nb::class_<Convolution>(m, "Convolution")
+      .def(nb::init<const char*, const std::vector<int64_t>&, const std::vector<std::vector<int64_t>>&, bool>(), "code"_a, "channels"_a, "sizes"_a,
+           "last"_a = false)
+      .def_prop_ro("fits", [](const Convolution& c) {
+             return nb::make_tuple(hp::fits(hp::Direction::forward, c.spec, c.type), hp::fits(hp::Direction::of_input, c.spec, c.type),
+                                   hp::fits(hp::Direction::of_weight, c.spec, c.type));
+           })
+      .def("forward", [](const Convolution& c, In x, In weight, std::optional<In> bias, Out out) { c.run(hp::Direction::forward, x, weight, bias, out); },
+           "x"_a.noconvert(), "weight"_a.noconvert(), "bias"_a.noconvert().none(), "out"_a.noconvert())
+      .def("of_input", [](const Convolution& c, In grad, In weight, Out out) { c.run(hp::Direction::of_input, grad, weight, std::nullopt, out); },
+           "grad"_a.noconvert(), "weight"_a.noconvert(), "out"_a.noconvert())
+      .def("of_weight", [](const Convolution& c, In x, In grad, Out out) { c.run(hp::Direction::of_weight, x, grad, std::nullopt, out); },
+           "x"_a.noconvert(), "grad"_a.noconvert(), "out"_a.noconvert());
   m.def("advise", &advise, "address"_a, "bytes"_a);
   m.def("isa", &hp::isa);
   m.def("isas", &hp::isas);

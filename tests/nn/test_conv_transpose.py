@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -59,20 +58,20 @@ GEOMETRY = {
 @settings(max_examples=60, deadline=None)
 @given(**GEOMETRY, padding=st.tuples(*[st.integers(0, 2)] * 3), more=st.tuples(*[st.integers(0, 3)] * 3),
        last=st.booleans(), batched=st.booleans(), with_bias=st.booleans(),
-       strip=st.sampled_from([1, 999, 1 << 20]))  # fmt: skip
+       dtype=st.sampled_from([torch.float32, torch.float64]))  # fmt: skip
 def test_values_layouts_and_gradients_are_those_of_torch(
-    dims, size, kernel, stride, dilation, channels, equal, seed, padding, more, last, batched, with_bias, strip
+    dims, size, kernel, stride, dilation, channels, equal, seed, padding, more, last, batched, with_bias, dtype
 ):
     kernel, stride, dilation, padding = kernel[:dims], stride[:dims], dilation[:dims], padding[:dims]
     if equal:  # outputs that do not overlap
         stride, dilation, padding, more = kernel, (1,) * dims, (0,) * dims, (0, 0, 0)
     more = tuple(min(m, max(s, d) - 1) for m, s, d in zip(more, stride, dilation, strict=False))
     c_in, c_out, groups = channels
-    x = rand(*((2,) if batched else ()), c_in, *size[:dims], seed=seed)
+    x = rand(*((2,) if batched else ()), c_in, *size[:dims], seed=seed, dtype=dtype)
     if last and batched and dims > 1:
         x = x.contiguous(memory_format=LAST[dims + 2])
-    weight = rand(c_in, c_out // groups, *kernel, seed=seed + 1)
-    bias = rand(c_out, seed=seed + 2) if with_bias else None
+    weight = rand(c_in, c_out // groups, *kernel, seed=seed + 1, dtype=dtype)
+    bias = rand(c_out, seed=seed + 2, dtype=dtype) if with_bias else None
     arguments = (stride, padding, more, groups, dilation)
     inputs = [t.requires_grad_() for t in (x, weight, bias) if t is not None]
     ours, theirs = getattr(F, f"conv_transpose{dims}d"), getattr(T, f"conv_transpose{dims}d")
@@ -82,17 +81,17 @@ def test_values_layouts_and_gradients_are_those_of_torch(
         with pytest.raises(RuntimeError):
             ours(x, weight, bias, *arguments)
         return
-    with mock.patch.multiple(_conv_transpose, _LEAST_PLACES=1, _STRIP_BYTES=strip, _SHORT_BYTES=strip):
-        got = ours(x, weight, bias, *arguments)
-    own = cpu.why_not() is None and torch.backends.mkldnn.is_available() and 0 not in got.shape
+    got = ours(x, weight, bias, *arguments)
+    own = cpu.why_not() is None and 0 not in got.shape
     assert ("_Transposed" in type(got.grad_fn).__name__) is own
-    room = 4e-7 * c_in * np.prod(kernel)
+    rounding = 1e-16 if dtype == torch.float64 else 6e-8
+    room = 7 * rounding * c_in * np.prod(kernel)
     torch.testing.assert_close(got, want, rtol=0, atol=room)
     if batched and dims > 1 and min(size) > 1:
         assert got.stride() == want.stride()
-    towards = rand(*want.shape, seed=seed + 3)
+    towards = rand(*want.shape, seed=seed + 3, dtype=dtype)
     for a, b in zip(torch.autograd.grad(got, inputs, towards), torch.autograd.grad(want, inputs, towards), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(a, b, rtol=200 * rounding, atol=200 * rounding)
         assert a.shape == b.shape
     with torch.no_grad():
         torch.testing.assert_close(ours(x, weight, bias, *arguments), got, rtol=0, atol=room)
@@ -109,10 +108,8 @@ def test_values_layouts_and_gradients_are_those_of_torch(
         ((128,), (64,), 32),
     ],
 )
-def test_gradients_of_large_kernels(kernel, stride, padding, more, monkeypatch):
-    dims, ran = len(kernel), []
-    phases = _conv_transpose._phases_back
-    monkeypatch.setattr(_conv_transpose, "_phases_back", lambda *a: (ran.append(1), phases(*a))[1])
+def test_gradients_of_large_kernels(kernel, stride, padding, more):
+    dims = len(kernel)
     more = tuple(min(more, s - 1) for s in stride)
     inputs = [rand(2, 3, *(5, 4, 3)[:dims]), rand(3, 5, *kernel, seed=1), rand(5, seed=2)]
     for t in inputs:
@@ -122,27 +119,20 @@ def test_gradients_of_large_kernels(kernel, stride, padding, more, monkeypatch):
     towards = rand(*want.shape, seed=3)
     for a, b in zip(torch.autograd.grad(got, inputs, towards), torch.autograd.grad(want, inputs, towards), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=4e-4)  # thousands of terms in float32
-    assert len(ran) == (cpu.why_not() is None and torch.backends.mkldnn.is_available())
-
-
-def test_strips_are_what_runs(monkeypatch):
-    """The hypothesis test above means nothing if it compares torch with torch."""
-    ran, strips = [], _conv_transpose._by_strips
-    monkeypatch.setattr(_conv_transpose, "_by_strips", lambda *a: (ran.append(1), strips(*a))[1])
-    F.conv_transpose2d(rand(1, 4, 32, 32), rand(4, 3, 4, 4), stride=2)
-    assert len(ran) == (cpu.why_not() is None and torch.backends.mkldnn.is_available())
-    F.conv_transpose2d(rand(1, 4, 8, 8), rand(4, 3, 4, 4), stride=2)
-    F.conv_transpose2d(rand(1, 4, 32, 32), rand(4, 1, 4, 4), stride=2, groups=4)
-    assert len(ran) <= 1
 
 
 def test_the_own_way_is_taken():
     """Were it never taken, every test above would compare torch with itself."""
     x, weight = rand(1, 4, 5, 5), rand(4, 3, 2, 2)
-    assert _conv_transpose._ours(x, weight, None) is (cpu.why_not() is None and torch.backends.mkldnn.is_available())
-    assert not _conv_transpose._ours(x.double(), weight.double(), None)
+    geometry = _conv_transpose.Geometry((1, 1), (0, 0), (0, 0), 1, (1, 1))
+    call = _conv_transpose.Call(tuple(x.shape), tuple(weight.shape), geometry, (0, 0), (6, 6))
+    assert call.takes(x, weight, None) is (cpu.why_not() is None)
+    assert call.takes(x.double(), weight.double(), None) is (cpu.why_not() is None)
+    assert not call.takes(x.half(), weight.half(), None)
+    assert not call.takes(x.double(), weight, None)
+    assert not call.takes(x, weight, torch.zeros(3, dtype=torch.float64))
     with torch.autocast("cpu", torch.bfloat16):
-        assert not _conv_transpose._ours(x, weight, None)
+        assert not call.takes(x, weight, None)
         assert F.conv_transpose2d(x, weight).dtype == T.conv_transpose2d(x, weight).dtype == torch.bfloat16
 
 

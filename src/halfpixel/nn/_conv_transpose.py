@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Transposed convolution and its gradients by the kernels of csrc/convolve, where these take the tensors; torch's own
-elsewhere: channels-last, dtypes other than float32 and float64, a window too large for the caches, derivatives of
-derivatives.
+elsewhere: other dtypes than float32 and float64, windows too large for the caches, derivatives of derivatives, and
+what is channels-last, but for the gradient of the weight.
 """
 
 from __future__ import annotations
@@ -37,100 +37,137 @@ class Geometry(NamedTuple):
     dilation: Sizes
 
 
-def apply(x: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry, size: Sizes) -> Tensor:
-    """torch's transposed convolution of this geometry, whose result has this spatial size."""
-    if not _ours(x, weight, bias) or 0 in size:
-        return _THEIRS[weight.dim() - 2](x, weight, bias, *g)
-    call = _Call(x, weight, g, size)
-    if not call.fits("forward"):
-        return _THEIRS[weight.dim() - 2](x, weight, bias, *g)
-    wants = torch.is_grad_enabled() and (
-        x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
-    )
-    if wants:
-        y: Tensor = _Transposed.apply(x, weight, bias, call)
-        return y
-    return call.forward(x, weight, bias)
+class Call:
+    """The part of torch's transposed convolution of this geometry that begins at `start` and has the spatial size
+    `size`, for inputs and weights of these shapes.
+    """
+
+    __slots__ = ("_kernels", "_shapes", "dims", "geometry", "shape", "size", "start")
+
+    def __init__(self, x: Sizes, weight: Sizes, g: Geometry, start: Sizes, size: Sizes) -> None:
+        self.dims = len(size)
+        self.geometry, self.start, self.size = g, start, size
+        self.shape = (*x[: -self.dims - 1], weight[1] * g.groups, *size)
+        self._shapes = x, weight
+        self._kernels: dict[Any, Any] = {}
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The result."""
+        if not self.takes(x, weight, bias):
+            return self._theirs(x, weight, bias)
+        if torch.is_grad_enabled() and (
+            x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
+        ):
+            y: Tensor = _Transposed.apply(x, weight, bias, self)
+            return y
+        return self.forward(x, weight, bias)
+
+    def takes(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+        """The kernels take the tensors, or one of them at least is faster than torch's."""
+        dtype = x.dtype
+        return (
+            dtype in _CODES
+            and dtype == weight.dtype
+            and (bias is None or dtype == bias.dtype)
+            and unwatched(x, weight, bias)
+            and not torch.is_autocast_enabled("cpu")
+            and cpu.why_not() is None
+            and self._convolution(dtype, False) is not None
+        )
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The result of tensors that the kernels take."""
+        convolution = None if _results_last(x, weight) else self._convolution(x.dtype, False)
+        if convolution is None or not convolution.fits[0]:
+            return self._theirs(x.detach(), weight.detach(), bias if bias is None else bias.detach())
+        out = _tensors.advised(torch.empty(self.shape, dtype=x.dtype))
+        convolution.forward(_dense(x), _dense(weight), None if bias is None else _dense(bias), out.numpy())
+        return out
+
+    def backward(self, grad: Tensor, x: Tensor, weight: Tensor, needs: Needs) -> Grads:
+        """The gradients of the input, the weight and the bias, where they are needed."""
+        last = _results_last(x, weight)
+        of_x = of_weight = None
+        convolution = self._convolution(x.dtype, False)
+        if needs[0] and not last and convolution.fits[1]:
+            of_x = _tensors.advised(torch.empty(x.shape, dtype=x.dtype))
+            convolution.of_input(_dense(grad), _dense(weight), of_x.numpy())
+        convolution = self._convolution(x.dtype, last)
+        if needs[1] and convolution.fits[2]:
+            of_weight = _tensors.advised(torch.empty(weight.shape, dtype=x.dtype))
+            convolution.of_weight(_dense(x, last), _dense(grad, last), of_weight.numpy())
+        rest = (needs[0] and of_x is None, needs[1] and of_weight is None, False)
+        if any(rest):
+            theirs = self.theirs_back(grad, x, weight, rest)
+            of_x, of_weight = theirs[0] if of_x is None else of_x, theirs[1] if of_weight is None else of_weight
+        others = [a for a in range(grad.dim()) if a != grad.dim() - self.dims - 1]
+        return of_x, of_weight, grad.sum(others) if needs[2] else None
+
+    def _convolution(self, dtype: torch.dtype, last: bool) -> Any:
+        """The kernels for these sizes; None for an empty tensor."""
+        if (dtype, last) not in self._kernels:
+            self._kernels[dtype, last] = self._made(_CODES[dtype], last)
+        return self._kernels[dtype, last]
+
+    def _made(self, code: str, last: bool) -> Any:
+        (x, weight), g, d = self._shapes, self.geometry, self.dims
+        if 0 in (*x, *weight, *self.size):
+            return None
+        begin = tuple(p + a for p, a in zip(g.padding, self.start, strict=True))
+        ones = (x[-d:], self.size, weight[2:], g.stride, begin, g.dilation)
+        sizes = [[*(int(i != 4),) * (3 - d), *values] for i, values in enumerate(ones)]
+        channels = [x[0] if len(x) == len(weight) else 1, g.groups, weight[0] // g.groups, weight[1]]
+        return cpu.native().Convolution(code, channels, sizes, last)
+
+    def _theirs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        y = _THEIRS[self.dims](x, weight, bias, *self.geometry)
+        if tuple(y.shape[-self.dims :]) == self.size and not any(self.start):
+            return y
+        return y[(..., *(slice(a, a + m) for a, m in zip(self.start, self.size, strict=True)))]
+
+    def theirs_back(self, grad: Tensor, x: Tensor, weight: Tensor, needs: Needs) -> Grads:
+        """The same by torch's operators, which have derivatives. Inputs without a batch are a batch of one."""
+        g, n, kernel = self.geometry, self._shapes[0], self._shapes[1]
+        pads: list[int] = []
+        for d in range(-1, -self.dims - 1, -1):  # to all that torch makes
+            made = (n[d] - 1) * g.stride[d] + g.dilation[d] * (kernel[d] - 1) + g.output_padding[d] + 1
+            pads += [self.start[d], made - 2 * g.padding[d] - self.start[d] - grad.shape[d]]
+        if any(pads):
+            grad = torch.nn.functional.pad(grad, pads)
+        alone = x.dim() < weight.dim()
+        if alone:
+            grad, x = grad.unsqueeze(0), x.unsqueeze(0)
+        of_x, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            grad, x, weight, [weight.shape[1] * g.groups], g.stride, g.padding, g.dilation, True, g.output_padding,
+            g.groups, list(needs),
+        )  # fmt: skip
+        return of_x.squeeze(0) if alone and of_x is not None else of_x, of_weight, of_bias
 
 
-def _ours(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """The kernels take the tensors, in a layout in which they are faster."""
-    return (
-        unwatched(x)
-        and unwatched(weight)
-        and (bias is None or unwatched(bias))
-        and x.dtype in _CODES
-        and x.dtype == weight.dtype
-        and (bias is None or bias.dtype == x.dtype)
-        and x.numel() > 0
-        and weight.numel() > 0
-        and not _results_last(x, weight)
-        and not torch.is_autocast_enabled("cpu")
-        and cpu.why_not() is None
-    )
+Needs = tuple[bool, bool, bool]
+Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 def _results_last(x: Tensor, weight: Tensor) -> bool:
     """torch's rule: channels-last if the input or the weight is."""
-    return weight.dim() > 3 and (_tensors.suggests_last(x) or _tensors.suggests_last(weight))
+    return x.dim() > 3 and (
+        (not x.is_contiguous() and _tensors.suggests_last(x))
+        or (not weight.is_contiguous() and _tensors.suggests_last(weight))
+    )
 
 
-def _three(values: Sizes, one: int) -> list[int]:
-    return [*(one,) * (3 - len(values)), *values]
-
-
-class _Call:
-    """One geometry on tensors of these shapes, in the words of the kernels."""
-
-    def __init__(self, x: Tensor, weight: Tensor, g: Geometry, size: Sizes) -> None:
-        dims = weight.dim() - 2
-        batched = x.dim() == weight.dim()
-        c_out = weight.shape[1] * g.groups
-        self.geometry, self.code = g, _CODES[x.dtype]
-        self.shape = (*((x.shape[0], c_out) if batched else (c_out,)), *size)
-        self.channels = [x.shape[0] if batched else 1, g.groups, weight.shape[0] // g.groups, weight.shape[1]]
-        self.sizes = [
-            _three(tuple(x.shape[-dims:]), 1),
-            _three(size, 1),
-            _three(tuple(weight.shape[2:]), 1),
-            _three(g.stride, 1),
-            _three(g.padding, 0),
-            _three(g.dilation, 1),
-        ]
-
-    def fits(self, direction: str) -> bool:
-        """The windows are small enough for the kernels."""
-        fits: bool = cpu.native().convolve_fits(direction, self.code, self.channels, self.sizes)
-        return fits
-
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The result."""
-        return self._run("forward", x, weight, bias, self.shape)
-
-    def of_input(self, grad: Tensor, weight: Tensor, shape: Sizes) -> Tensor:
-        """The gradient of the input, from that of the result."""
-        return self._run("of_input", grad, weight, None, shape)
-
-    def of_weight(self, x: Tensor, grad: Tensor, shape: Sizes) -> Tensor:
-        """The gradient of the weight."""
-        return self._run("of_weight", x, grad, None, shape)
-
-    def _run(self, direction: str, a: Tensor, b: Tensor, bias: Tensor | None, shape: Sizes) -> Tensor:
-        out = _tensors.advised(torch.empty(shape, dtype=a.dtype))
-        cpu.native().convolve(
-            direction, _dense(a), _dense(b), None if bias is None else _dense(bias), out.numpy(), self.code,
-            self.channels, self.sizes,
-        )  # fmt: skip
-        return out
-
-
-def _dense(x: Tensor) -> Any:
-    return _tensors.array(x.detach().resolve_neg().contiguous())
+def _dense(x: Tensor, last: bool = False) -> Any:
+    """The tensor as a dense array, with `last` its channels behind."""
+    if x.requires_grad:
+        x = x.detach()
+    if last:
+        x = x.movedim(1, -1)
+    return (x if x.is_contiguous() and not x.is_neg() else x.resolve_neg().contiguous()).numpy()
 
 
 class _Transposed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, call: _Call) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, call: Call) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.call = call
         return call.forward(x, weight, bias)
@@ -138,34 +175,7 @@ class _Transposed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        call: _Call = ctx.call
-        needs = tuple(ctx.needs_input_grad[:3])
         # torch's own where the gradient is to have derivatives itself.
         ours = not torch.is_grad_enabled() and unwatched(grad)
-        mine = [ours and need and call.fits(way) for need, way in zip(needs, ("of_input", "of_weight"), strict=False)]
-        of_x = call.of_input(grad, weight, tuple(x.shape)) if mine[0] else None
-        of_weight = call.of_weight(x, grad, tuple(weight.shape)) if mine[1] else None
-        rest = (needs[0] and not mine[0], needs[1] and not mine[1], needs[2] and not ours)
-        if any(rest):
-            theirs = _back(grad, x, weight, call.geometry, rest)
-            of_x, of_weight = of_x if mine[0] else theirs[0], of_weight if mine[1] else theirs[1]
-        of_bias = None
-        if needs[2]:
-            ends = [a for a in range(grad.dim()) if a != grad.dim() - weight.dim() + 1]
-            of_bias = grad.sum(ends) if ours else theirs[2]
-        return of_x, of_weight, of_bias, None
-
-
-Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
-
-
-def _back(grad: Tensor, x: Tensor, weight: Tensor, g: Geometry, needs: tuple[bool, ...]) -> Grads:
-    """torch's gradients, which have derivatives. Inputs without a batch are a batch of one."""
-    alone = x.dim() < weight.dim()
-    if alone:
-        grad, x = grad.unsqueeze(0), x.unsqueeze(0)
-    of_x, of_weight, of_bias = torch.ops.aten.convolution_backward(
-        grad, x, weight, [weight.shape[1] * g.groups], g.stride, g.padding, g.dilation, True, g.output_padding,
-        g.groups, list(needs),
-    )  # fmt: skip
-    return of_x.squeeze(0) if alone and of_x is not None else of_x, of_weight, of_bias
+        way = ctx.call.backward if ours else ctx.call.theirs_back
+        return (*way(grad, x, weight, ctx.needs_input_grad[:3]), None)

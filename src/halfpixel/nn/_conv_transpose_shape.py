@@ -18,7 +18,7 @@ from halfpixel.errors import (
 )
 
 from . import _windows
-from ._conv_transpose import Geometry, apply
+from ._conv_transpose import Call, Geometry
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -59,6 +59,21 @@ def conv_transpose(
     groups: int, dilation: Any, padding_mode: str, output_size: Any, size_like: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """The function of `functional`, for this number of spatial axes."""
+    key = None
+    if padding_mode == "zeros" and size_like is None and unwatched(input):
+        key = (
+            dims,
+            input.shape,
+            weight.shape,
+            groups,
+            *map(_written, (stride, padding, output_padding, dilation, output_size)),
+        )
+        try:
+            call = _ready.get(key)
+        except TypeError:  # unhashable: the long way has the error
+            key = call = None
+        if call is not None:
+            return call(input, weight, bias)
     try:
         if padding_mode not in PADDING_MODES:
             raise unknown_name("padding_mode", padding_mode, PADDING_MODES)
@@ -82,7 +97,7 @@ def conv_transpose(
                 (a + reach * s, b + reach * s)
                 for (a, b), reach, s in zip(pads, _reach(window), window.stride, strict=True)
             )
-        return _cut(x, weight, bias, window, pads, more, groups, size)
+        call = _call(tuple(x.shape), tuple(weight.shape), window, pads, more, groups, size)
     except HalfpixelError as error:
         raise error.in_call(
             describe_call(
@@ -90,6 +105,23 @@ def conv_transpose(
                 output_padding=output_padding, groups=groups, dilation=dilation, output_size=output_size,
             )
         ) from None  # fmt: skip
+    if key is not None:
+        if len(_ready) >= _MAX_READY:
+            _ready.clear()
+        _ready[key] = call
+    return call(x, weight, bias)
+
+
+# Shapes and options that were met lately.
+_MAX_READY = 512
+_ready: dict[Any, Call] = {}
+
+
+def _written(given: Any) -> Any:
+    """A key that tells 2 from 2.0 and True."""
+    if type(given) is int or given is None:
+        return given
+    return (tuple(map(_written, given)), type(given)) if isinstance(given, (list, tuple)) else (given, type(given))
 
 
 def _check(dims: int, x: Tensor, weight: Tensor, groups: int) -> None:
@@ -191,15 +223,11 @@ def _extended(x: Tensor, window: _windows.Windows, mode: str) -> Tensor:
     return torch.nn.functional.pad(x, both, mode=mode)
 
 
-def _cut(
-    x: Tensor, weight: Tensor, bias: Tensor | None, window: _windows.Windows, pads: Pairs, more: Sizes, groups: int,
-    size: Sizes,
-) -> Tensor:  # fmt: skip
-    """Unequal padding: the lesser on both sides, and the rest cut off."""
+def _call(
+    x: Sizes, weight: Sizes, window: _windows.Windows, pads: Pairs, more: Sizes, groups: int, size: Sizes
+) -> Call:
+    """Unequal padding: for torch the lesser on both sides, and the rest cut off."""
     equal = tuple(min(pair) for pair in pads)
     left = tuple(max(0, m - (b - p)) for m, (_, b), p in zip(more, pads, equal, strict=True))
-    y = apply(x, weight, bias, Geometry(window.stride, equal, left, groups, window.dilation), size)
     start = tuple(a - p for (a, _), p in zip(pads, equal, strict=True))
-    if tuple(y.shape[-len(size) :]) == size and not any(start):
-        return y
-    return y[(..., *(slice(a, a + m) for a, m in zip(start, size, strict=True)))]
+    return Call(x, weight, Geometry(window.stride, equal, left, groups, window.dilation), start, size)

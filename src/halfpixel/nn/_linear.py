@@ -162,16 +162,16 @@ class _WithTangent(torch.autograd.Function):
         return linear(tangent, *linear.tangent(*ctx.call.arguments))
 
 
-def unwatched(x: Tensor) -> bool:
-    """Nobody would see the dispatcher pass by: a plain tensor of the CPU, no compiler, tracer, mode or transform."""
-    return (
-        not torch.compiler.is_compiling()
-        and type(x) in (Tensor, torch.nn.Parameter)
-        and x.is_cpu
-        and x.layout is torch.strided
-        and not _tracing()
-        and _modes() == 0
-        and forward_ad._current_level < 0
-        and not _functorch()
-        and not _is_batched(x)
-    )
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def unwatched(*tensors: Tensor | None) -> bool:
+    """Nobody would see the dispatcher pass by: plain tensors of the CPU, no compiler, tracer, mode or transform."""
+    if torch.compiler.is_compiling() or _tracing() or _modes() != 0 or forward_ad._current_level >= 0 or _functorch():
+        return False
+    for x in tensors:
+        if x is None:
+            continue
+        if type(x) not in _PLAIN or not x.is_cpu or x.layout is not torch.strided or _is_batched(x):
+            return False
+    return True
