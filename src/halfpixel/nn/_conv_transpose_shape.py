@@ -60,14 +60,9 @@ def conv_transpose(
 ) -> Tensor:  # fmt: skip
     """The function of `functional`, for this number of spatial axes."""
     key = None
-    if padding_mode == "zeros" and size_like is None and unwatched(input):
-        key = (
-            dims,
-            input.shape,
-            weight.shape,
-            groups,
-            *map(_written, (stride, padding, output_padding, dilation, output_size)),
-        )
+    if padding_mode == "zeros" and size_like is None and not torch.compiler.is_compiling():
+        options = map(_written, (stride, padding, output_padding, groups, dilation, output_size))
+        key = (dims, input.shape, weight.shape, *options)
         try:
             call = _ready.get(key)
         except TypeError:  # unhashable: the long way has the error
