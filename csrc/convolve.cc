@@ -20,6 +20,7 @@ constexpr int64_t kPanelBytes = 512 << 10;      // of a task's panel
 constexpr int64_t kSumsBytes = 512 << 10;       // of the gradient of the weight that a task keeps
 constexpr int64_t kOuterBytes = 256 << 10;      // of the gradient's rows in a tile, and half of that of x's
 constexpr int64_t kLargestPanel = 4 << 20;      // of the fewest channels and places; above, nothing fits
+constexpr int64_t kSmallMap = 256;               // places of a map that shares a tile with other samples'
 constexpr int64_t kStreamBytes = 8 << 20;        // larger results are stored past the caches
 constexpr int64_t kMostPhases = 4096;
 constexpr int64_t kThreadProducts = 512 << 10;  // less work than this a thread is not worth waking it
@@ -36,7 +37,7 @@ int threads_for(double products) { return int(std::min<double>(num_threads(), pr
 // ------------------------------------------------------------------------------------------------ correlations
 
 struct Taps {
-  std::vector<int64_t> first, offset, phase, number;
+  std::vector<int64_t> first, offset, phase, number, shift;
 };
 
 // Rounded to -infinity.
@@ -80,42 +81,84 @@ void shape_panel(Correlation& k, int64_t rows, int64_t columns) {
   k.c_part = ceiling(k.c, std::min(parts, k.c));
 }
 
+// The same for a tile of all places of so many samples, at most `shifts` copies of them.
+void shape_batch(Correlation& k, int64_t batch, int64_t shifts) {
+  const int64_t line = 64 / bytes_of(k.type);
+  k.batch = batch;
+  k.rows = batch * k.places[0] * k.places[1];
+  k.columns = k.row_length = k.places[2];
+  k.phase_length = up_to(k.rows * k.columns, line);
+  k.panel_step = (shifts * k.phase_length / line | 1) * line;
+  const int64_t parts = std::max<int64_t>(1, ceiling(k.c * k.panel_step * bytes_of(k.type), kPanelBytes));
+  k.c_part = ceiling(k.c, std::min(parts, k.c));
+  k.by_rows = false;
+}
+
 // Registers of positions of a whole tile.
 int64_t registers(const Correlation& k, int64_t lanes) {
   return k.by_rows ? k.rows * ceiling(k.columns, lanes) : ceiling((k.rows - 1) * k.row_length + k.columns, lanes);
 }
 
-// Cycles for a place of the tile and a channel of x, roughly: two products each, and two elements of the panel.
-double cost(const Correlation& k, int64_t lanes) {
-  const double products = double(registers(k, lanes) * k.m * k.taps) / 2, filling = double(k.panel_step) / 2;
-  const double keeping = k.c_part < k.c ? double(registers(k, lanes) * k.m * product(k.join)) * 2 / double(k.c_part) : 0;
-  return (products + filling + keeping) / double(k.rows * k.columns);
+// Tiles, and how they are parted further so that all threads have work: parts of a tile fill the panel each for itself.
+int64_t part(Correlation& k, const Convolve& isa, int threads) {
+  const int64_t blocks = ceiling(k.m, isa.block);
+  k.row_tiles = k.batch ? 1 : ceiling(k.places[1], k.rows);
+  k.column_tiles = k.batch ? 1 : ceiling(k.places[2], k.columns);
+  const int64_t tiles = (k.batch ? ceiling(k.samples, k.batch) : k.samples * k.places[0]) * k.groups * k.row_tiles * k.column_tiles;
+  k.m_parts = threads == 1 || tiles >= 4 * threads ? 1 : std::min(ceiling(2 * threads, tiles), blocks);
+  k.m_part = ceiling(blocks, k.m_parts) * isa.block;
+  k.m_parts = ceiling(k.m, k.m_part);
+  return tiles;
 }
 
-void choose_tile(Correlation& k, const Convolve& isa) {
-  const int64_t lanes = lanes_of(isa, k.type);
+// Cycles of all tiles for a channel of x, roughly: two products each, and two elements of the panel (of copies, less than one).
+double cost(Correlation& k, const Convolve& isa, int threads) {
+  const double tiles = double(part(k, isa, threads)), made = double(registers(k, lanes_of(isa, k.type)) * k.m);
+  const double products = made * double(k.taps) / 2, filling = double(k.panel_step * k.m_parts) * (k.batch ? 1.5 : 0.5);
+  const double keeping = k.c_part < k.c ? made * double(product(k.join)) * 2 / double(k.c_part) : 0;
+  return tiles * (products + filling + keeping);
+}
+
+void choose_tile(Correlation& k, const Convolve& isa, int threads) {
   double best = 0;
   Correlation chosen = k;
-  for (int64_t pieces = 1; pieces <= 64 && (pieces == 1 || ceiling(k.places[2], pieces) >= kLeastColumns); ++pieces) {
-    const int64_t columns = ceiling(k.places[2], pieces);
+  const auto consider = [&] {
+    const double price = cost(k, isa, threads);
+    if (best > 0 && price >= best) return;
+    best = price;
+    chosen = k;
+  };
+  for (int64_t pieces = 1; pieces <= 64 && (pieces == 1 || ceiling(k.places[2], pieces) >= kLeastColumns); ++pieces)
     for (int64_t rows = 1; rows <= std::min(k.places[1], kMostRows); ++rows) {
-      shape_panel(k, rows, columns);
+      shape_panel(k, rows, ceiling(k.places[2], pieces));
       if (best > 0 && k.panel_step * std::min<int64_t>(k.c, 16) * bytes_of(k.type) > kPanelBytes) break;
-      // Lower and narrower tiles at the ends count as whole ones.
-      const double share = double(ceiling(k.places[1], rows) * rows * pieces * columns) / double(k.places[1] * k.places[2]);
       for (const bool by_rows : {false, true}) {
         k.by_rows = by_rows;
-        const double price = cost(k, lanes) * share;
-        if (best > 0 && price >= best) continue;
-        best = price;
-        chosen = k;
+        consider();
       }
+    }
+  if (product(k.places) <= kSmallMap) {
+    int64_t shifts = product(k.split);
+    for (int d = 0; d < 3; ++d) shifts *= k.halo[d] + 1;
+    for (int64_t parts = k.samples; parts > 0; parts = parts > 1 ? parts / 2 : 0) {
+      shape_batch(k, ceiling(k.samples, parts), std::min(shifts, k.taps));
+      if (k.batch > 1 && k.rows * k.columns > 2 * kSmallMap) break;
+      consider();
     }
   }
   k = chosen;
-  k.row_tiles = ceiling(k.places[1], k.rows);
-  k.column_tiles = ceiling(k.places[2], k.columns);
-  k.sums_length = k.c_part < k.c ? up_to(registers(k, lanes), isa.wide) * lanes : 0;
+  k.sums_length = k.c_part < k.c ? up_to(registers(k, lanes_of(isa, k.type)), isa.wide) * lanes_of(isa, k.type) : 0;
+}
+
+// The number of a tap's shift; a new one if no tap before had it. u: whole steps of a forward tap from the lowest.
+int64_t shift_of(Taps& taps, const int64_t* tap, const int64_t* u, bool forward, const ConvolveSpec& s) {
+  int64_t shift[3];
+  for (int d = 0; d < 3; ++d) shift[d] = forward ? u[d] + lowest(s, d) : tap[d] * s.dilation[d] - s.padding[d];
+  const int64_t count = int64_t(taps.shift.size()) / 3;
+  for (int64_t i = 0; i < count; ++i)
+    if (std::equal(shift, shift + 3, taps.shift.begin() + i * 3)) return i;
+  taps.shift.insert(taps.shift.end(), shift, shift + 3);
+  return count;
 }
 
 // Every tap's phase and its position in the panel, by phase.
@@ -138,7 +181,8 @@ Taps list_taps(const Correlation& k, Direction direction, const ConvolveSpec& s)
         std::vector<int64_t>& row = phases[forward ? size_t(phase) : 0];
         taps.phase.push_back(forward ? phase : 0);
         taps.number.push_back(int64_t(row.size()));
-        row.push_back(forward ? offset : phase * k.phase_length + offset);
+        if (k.batch) row.push_back(shift_of(taps, i, u, forward, s) * k.phase_length);
+        else row.push_back(forward ? offset : phase * k.phase_length + offset);
       }
   taps.first.push_back(0);
   for (const auto& row : phases) {
@@ -158,17 +202,16 @@ struct Correlating {
 void correlate(Direction direction, const ConvolveSpec& s, Correlation k) {
   const Convolve& isa = *current_isa()->convolve;
   fit(k, direction, s);
-  choose_tile(k, isa);
+  const int threads = threads_for(double(k.samples * k.groups * k.c * k.m) * double(product(s.in) * k.taps));
+  choose_tile(k, isa, threads);
   const Taps taps = list_taps(k, direction, s);
   k.first = taps.first.data();
   k.offset = taps.offset.data();
   k.phase = taps.phase.data();
   k.number = taps.number.data();
-  const int threads = threads_for(double(k.samples * k.groups * k.c * k.m) * double(product(s.in) * k.taps));
-  const int64_t tiles = k.samples * k.groups * k.places[0] * k.row_tiles * k.column_tiles, blocks = ceiling(k.m, isa.block);
-  k.m_parts = threads == 1 ? 1 : std::clamp<int64_t>(ceiling(4 * threads, tiles), 1, blocks);
-  k.m_part = ceiling(blocks, k.m_parts) * isa.block;
-  k.m_parts = ceiling(k.m, k.m_part);
+  k.shift = taps.shift.data();
+  k.shifts = int64_t(taps.shift.size()) / 3;
+  const int64_t tiles = part(k, isa, threads), blocks = ceiling(k.m, isa.block);
   k.stream = k.samples * k.groups * k.m * product(k.out_size) * bytes_of(k.type) >= kStreamBytes;
   Correlating work{&k, &isa, isa.arena(k)};
   const int64_t packed = k.groups * k.c * k.m * k.taps * bytes_of(k.type);

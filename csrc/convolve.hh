@@ -37,7 +37,8 @@ void convolve(Direction direction, const ConvolveSpec& spec, Type type, const ch
 // is the stride, and out is one phase.
 //
 // Positions of a tile, which are made a register at a time, are those of the panel's rows from the first to the last; or, with
-// `by_rows`, each row begins a register, so that none spans the halo between two.
+// `by_rows`, each row begins a register, so that none spans the halo between two. Where maps are small, a tile is all places of
+// `batch` samples without any halo, and the panel has a copy of x for every `shift`: panel[c, shift, q] = x[c, split * q + shift].
 struct Correlation {
   Type type;
   const char *x, *weight, *bias;
@@ -53,6 +54,8 @@ struct Correlation {
   int64_t row_length, phase_length, panel_step;       // of the panel: of a row, of a phase, of a channel
   int64_t c_part, m_part, m_parts;                    // channels in a panel; made by a task
   bool by_rows, stream;                               // stream: store past the caches
+  int64_t batch, shifts;                              // 0: one sample, and no shifts
+  const int64_t* shift;                               // [shifts][3]
   int64_t sums_length;                                // positions of a tile's sums between panels; 0: there is one panel alone
 };
 

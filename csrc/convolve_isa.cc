@@ -177,29 +177,27 @@ void pack(const Correlation& k, int64_t task) {
 
 // ------------------------------------------------------------------------------------------------ panels
 
-// out[phase * phase_length + u] = x[split * u + phase], for u in [0, n)
+// out[phase * phase_length + u] = x[K * u + phase], for u in [0, n); x has room for whole registers.
 template <class C, int K>
 void split_row(const C* x, C* out, int64_t phase_length, int64_t n) {
   constexpr int L = kLanes<C>;
-  int64_t u = 0;
-  if constexpr (K == 3) {
-    for (; u + L <= n; u += L) {
-      V<C> v[3];
-      HP_UNROLL for (int j = 0; j < 3; ++j) v[j] = load_as<V<C>>(x + 3 * u + j * L);
-      store_as(out + u, unzip3<0>(v, LanesUpTo<L>{}));
-      store_as(out + phase_length + u, unzip3<1>(v, LanesUpTo<L>{}));
-      store_as(out + 2 * phase_length + u, unzip3<2>(v, LanesUpTo<L>{}));
-    }
-  } else {
-    for (; u + L <= n; u += L) {
-      V<C> v[K];
-      HP_UNROLL for (int j = 0; j < K; ++j) v[j] = load_as<V<C>>(x + K * u + j * L);
+  for (int64_t u = 0; u < n; u += L) {
+    V<C> v[K], w[K];
+    HP_UNROLL for (int j = 0; j < K; ++j) v[j] = load_as<V<C>>(x + K * u + j * L);
+    if constexpr (K == 3) {
+      w[0] = unzip3<0>(v, LanesUpTo<L>{});
+      w[1] = unzip3<1>(v, LanesUpTo<L>{});
+      w[2] = unzip3<2>(v, LanesUpTo<L>{});
+    } else {
       unzip_all<V<C>, L, K>(v);
-      HP_UNROLL for (int j = 0; j < K; ++j) store_as(out + j * phase_length + u, v[j]);
+      HP_UNROLL for (int j = 0; j < K; ++j) w[j] = v[j];
+    }
+    if (u + L <= n) {
+      HP_UNROLL for (int j = 0; j < K; ++j) store_as(out + j * phase_length + u, w[j]);
+    } else {
+      HP_UNROLL for (int j = 0; j < K; ++j) store_lanes(out + j * phase_length + u, w[j], 0, n - u);
     }
   }
-  for (; u < n; ++u)
-    for (int j = 0; j < K; ++j) out[j * phase_length + u] = x[K * u + j];
 }
 
 template <class C>
@@ -212,32 +210,22 @@ void split_any(const C* x, int64_t split, C* out, int64_t phase_length, int64_t 
     for (int64_t u = 0; u < n; ++u) out[j * phase_length + u] = x[split * u + j];
 }
 
-// A row of the panel in all its phases: out[phase, u] = x[split * u + phase - lead], 0 outside of [0, size).
+// out[i] = x[i - lead], for i in [0, n); 0 where that lies outside of [0, size).
 template <class C>
-void panel_row(const C* x, int64_t size, int64_t split, int64_t lead, C* out, int64_t phase_length, int64_t n) {
-  // Within [low, high) all phases lie inside.
-  const int64_t low = smaller(n, lead > 0 ? (lead + split - 1) / split : 0);
-  const int64_t high = larger(low, smaller(n, size + lead < 0 ? 0 : (size + lead) / split));
-  for (int64_t u = 0; u < n; u += u == low && high > low ? high - low : 1) {
-    if (u == low && high > low) {
-      const C* from = x + split * low - lead;
-      if (split == 1) __builtin_memcpy(out + low, from, size_t(high - low) * sizeof(C));
-      else split_any(from, split, out + low, phase_length, high - low);
-      continue;
-    }
-    for (int64_t j = 0; j < split; ++j) {
-      const int64_t i = split * u + j - lead;
-      out[j * phase_length + u] = uint64_t(i) < uint64_t(size) ? x[i] : C(0);
-    }
-  }
+void pad_row(const C* x, int64_t size, int64_t lead, C* out, int64_t n) {
+  const int64_t low = smaller(n, larger(lead, 0)), high = larger(low, smaller(n, size + lead));
+  __builtin_memset(out, 0, size_t(low) * sizeof(C));
+  __builtin_memcpy(out + low, x + (low - lead), size_t(high - low) * sizeof(C));
+  __builtin_memset(out + high, 0, size_t(n - high) * sizeof(C));
 }
 
+// Rows and columns of places, from the sample's, plane's, row's and column's on. With Correlation::batch: all rows of samples.
 struct Tile {
   int64_t sample, group, plane, row, column, rows, columns;
 };
 
 template <class C>
-void fill_panel(const Correlation& k, const Tile& t, int64_t c0, int64_t c1, C* panel) {
+void fill_panel(const Correlation& k, const Tile& t, int64_t c0, int64_t c1, C* panel, C* row) {
   const int64_t plane = k.x_size[1] * k.x_size[2], volume = k.x_size[0] * plane, height = k.rows + k.halo[1];
   const C* x = reinterpret_cast<const C*>(k.x) + ((t.sample * k.groups + t.group) * k.c + c0) * volume;
   const int64_t across = k.split[2] * k.phase_length;  // phases of columns are innermost
@@ -251,13 +239,53 @@ void fill_panel(const Correlation& k, const Tile& t, int64_t c0, int64_t c1, C* 
             C* to = panel + (jz * k.split[1] + jy) * across + (uz * height + uy) * k.row_length;
             const bool inside = uint64_t(z) < uint64_t(k.x_size[0]) && uint64_t(y) < uint64_t(k.x_size[1]);
             if (inside) {
-              panel_row(x + z * plane + y * k.x_size[2], k.x_size[2], k.split[2], k.lead[2] - k.split[2] * t.column, to, k.phase_length,
-                        k.row_length);
+              const C* from = x + z * plane + y * k.x_size[2];
+              const int64_t lead = k.lead[2] - k.split[2] * t.column;
+              pad_row(from, k.x_size[2], lead, k.split[2] == 1 ? to : row, k.split[2] * k.row_length);
+              if (k.split[2] > 1) split_any(row, k.split[2], to, k.phase_length, k.row_length);
             } else {
               for (int64_t jx = 0; jx < k.split[2]; ++jx) __builtin_memset(to + jx * k.phase_length, 0, size_t(k.row_length) * sizeof(C));
             }
           }
         }
+}
+
+// Where row r of a tile stands.
+struct Row {
+  int64_t sample, z, y;
+
+  Row(const Correlation& k, const Tile& t, int64_t r) : sample(t.sample), z(t.plane), y(t.row + r) {
+    if (!k.batch) return;
+    sample = t.sample + r / k.places[1] / k.places[0];
+    z = r / k.places[1] % k.places[0];
+    y = r % k.places[1];
+  }
+};
+
+template <class C>
+void fill_shifts(const Correlation& k, const Tile& t, int64_t c0, int64_t c1, C* panel) {
+  const int64_t plane = k.x_size[1] * k.x_size[2], volume = k.x_size[0] * plane, split = k.split[2];
+  const C* x = reinterpret_cast<const C*>(k.x) + (t.group * k.c + c0) * volume;
+  for (int64_t c = c0; c < c1; ++c, x += volume, panel += k.panel_step)
+    for (int64_t i = 0; i < k.shifts; ++i) {
+      const int64_t* shift = k.shift + 3 * i;
+      // Within [low, high) columns lie inside.
+      const int64_t low = smaller(t.columns, shift[2] < 0 ? (-shift[2] + split - 1) / split : 0);
+      const int64_t high = larger(low, smaller(t.columns, k.x_size[2] > shift[2] ? (k.x_size[2] - shift[2] + split - 1) / split : 0));
+      C* to = panel + i * k.phase_length;
+      for (int64_t r = 0; r < t.rows; ++r, to += t.columns) {
+        const Row row(k, t, r);
+        const int64_t z = k.split[0] * row.z + shift[0], y = k.split[1] * row.y + shift[1];
+        const bool inside = uint64_t(z) < uint64_t(k.x_size[0]) && uint64_t(y) < uint64_t(k.x_size[1]);
+        const int64_t begin = inside ? low : t.columns, end = inside ? high : t.columns;
+        for (int64_t q = 0; q < begin; ++q) to[q] = 0;
+        if (inside) {
+          const C* from = x + row.sample * k.groups * k.c * volume + z * plane + y * k.x_size[2] + shift[2];
+          for (int64_t q = begin; q < end; ++q) to[q] = from[split * q];
+        }
+        for (int64_t q = end; q < t.columns; ++q) to[q] = 0;
+      }
+    }
 }
 
 // ------------------------------------------------------------------------------------------------ results
@@ -307,21 +335,21 @@ struct Spots {
 template <class C>
 void put(const Correlation& k, const Tile& t, const Spots& spots, int64_t m0, int64_t block, int64_t jz, int64_t jy, int64_t begin, int64_t end,
          const C* sums, int64_t m_step, int64_t phase_step, C* spare) {
-  const int64_t plane = k.out_size[1] * k.out_size[2], z = k.join[0] * t.plane + jz, join = k.join[2];
-  if (z >= k.out_size[0]) return;
-  C* volume = reinterpret_cast<C*>(k.out) + (((t.sample * k.groups + t.group) * k.m + m0) * k.out_size[0] + z) * plane;
-  for (int64_t m = 0; m < block; ++m, volume += k.out_size[0] * plane) {
+  const int64_t volume = k.out_size[0] * k.out_size[1] * k.out_size[2], join = k.join[2];
+  for (int64_t m = 0; m < block; ++m) {
+    C* out = reinterpret_cast<C*>(k.out) + (t.group * k.m + m0 + m) * volume;
     const C* row = joined(sums + m * m_step, phase_step, join, spare);
     for (int64_t i = begin; i < end;) {
       // Registers of one row, or, where rows run on, all.
       const int64_t r0 = spots.at(i) / k.row_length, next = spots.by_rows ? smaller(end, (i / spots.per_row + 1) * spots.per_row) : end;
       const int64_t first = spots.at(i), last = first + (next - i) * kLanes<C>;
       for (int64_t r = r0; r < t.rows && r * k.row_length < last; ++r) {
-        const int64_t y = k.join[1] * (t.row + r) + jy, x0 = larger(first - r * k.row_length, 0), x1 = smaller(last - r * k.row_length, t.columns);
+        const Row at(k, t, r);
+        const int64_t z = k.join[0] * at.z + jz, y = k.join[1] * at.y + jy, x0 = larger(first - r * k.row_length, 0), x1 = smaller(last - r * k.row_length, t.columns);
         const int64_t from = join * (t.column + x0), to = smaller(join * (t.column + x1), k.out_size[2]);
-        if (y >= k.out_size[1] || from >= to || x0 >= x1) continue;
+        if (z >= k.out_size[0] || y >= k.out_size[1] || from >= to || x0 >= x1) continue;
         const int64_t lane = (i - begin) * kLanes<C> + r * k.row_length + x0 - first;
-        stream_bytes(reinterpret_cast<const char*>(row + join * lane), reinterpret_cast<char*>(volume + y * k.out_size[2] + from),
+        stream_bytes(reinterpret_cast<const char*>(row + join * lane), reinterpret_cast<char*>(out + at.sample * k.groups * k.m * volume + (z * k.out_size[1] + y) * k.out_size[2] + from),
                      (to - from) * int64_t(sizeof(C)), k.stream);
       }
       i = next;
@@ -341,12 +369,13 @@ C* taken(char* arena, int64_t& used, int64_t count) {
 
 template <class C>
 struct Room {
-  C *panel, *sums, *spare, *kept;
+  C *panel, *row, *sums, *spare, *kept;
   int64_t bytes = 0;
 
   Room(const Correlation& k, char* arena) {
     const auto take = [&](int64_t count) { return taken<C>(arena, bytes, count); };
     panel = take(k.c_part * k.panel_step + kAcross<C>);
+    row = take(k.split[2] * (k.row_length + kLanes<C>));
     sums = take(k.join[2] * kBlock * kAcross<C>);
     spare = take(k.join[2] * kAcross<C>);
     kept = take(k.join[0] * k.join[1] * k.join[2] * k.m_part * k.sums_length);
@@ -355,6 +384,11 @@ struct Room {
 
 inline Tile tile_of(const Correlation& k, int64_t task) {
   Tile t;
+  if (k.batch) {
+    t = {task / k.groups * k.batch, task % k.groups, 0, 0, 0, 0, k.columns};
+    t.rows = smaller(k.batch, k.samples - t.sample) * k.places[0] * k.places[1];
+    return t;
+  }
   t.column = task % k.column_tiles * k.columns;
   task /= k.column_tiles;
   t.row = task % k.row_tiles * k.rows;
@@ -381,7 +415,8 @@ void run(const Correlation& k, int64_t task, char* arena) {
   for (int64_t i = 0; i < kAcross<C>; ++i) room.panel[k.c_part * k.panel_step + i] = 0;
   for (int64_t c0 = 0; c0 < k.c; c0 += k.c_part) {
     const int64_t c1 = smaller(k.c, c0 + k.c_part);
-    fill_panel(k, t, c0, c1, room.panel);
+    if (k.batch) fill_shifts(k, t, c0, c1, room.panel);
+    else fill_panel(k, t, c0, c1, room.panel, room.row);
     for (int64_t m = m_begin, block; m < m_end; m += block) {
       block = block_of(m_end - m);
       for (int64_t f = 0; f < phases; f += k.join[2])
