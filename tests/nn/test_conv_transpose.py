@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
+import halfpixel  # noqa: E402
 from halfpixel import nn  # noqa: E402
 from halfpixel.backends import cpu  # noqa: E402
 from halfpixel.nn import _conv_transpose  # noqa: E402
@@ -226,6 +227,46 @@ def test_second_derivatives_of_the_own_way(kernel):
 
     for a, b in zip(penalty(F.conv_transpose2d), penalty(T.conv_transpose2d), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("padding", "more"), [(((2, 0), (0, 3)), 1), (((0, 3), (1, 0)), (2, 0)), ("same", 0)])
+@pytest.mark.parametrize("kernel", [(3, 4), (2, 1)])
+def test_gradients_of_unequal_padding(padding, more, kernel):
+    """First derivatives by the kernels, second ones through torch's: the result is a part of what torch makes."""
+    inputs = [
+        t.requires_grad_() for t in (rand(2, 3, 4, 5, dtype=torch.float64), rand(3, 2, *kernel, dtype=torch.float64))
+    ]
+    function = lambda x, weight: F.conv_transpose2d(x, weight, None, 3, padding, more)  # noqa: E731
+    assert gradcheck(function, inputs)
+    assert gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(3, 70, 4, 5), (1, 20, 33, 40)])
+def test_results_do_not_depend_on_threads(shape, threads):
+    x, weight = rand(*shape).requires_grad_(), rand(shape[1], 19, 4, 4).requires_grad_()
+    before, results = torch.get_num_threads(), []
+    try:
+        for count in (1, threads):
+            halfpixel.set_num_threads(count)
+            torch.set_num_threads(count)
+            y = F.conv_transpose2d(x, weight, stride=2, padding=1)
+            results.append((y.detach(), *torch.autograd.grad(y, (x, weight), rand(*y.shape))))
+    finally:
+        halfpixel.set_num_threads(before)
+        torch.set_num_threads(before)
+    assert all(map(torch.equal, *results))
+
+
+def test_a_call_is_told_from_one_that_looks_alike():
+    """Prepared calls are kept by their arguments: 1 and True and 1.0 are equal, and hash alike."""
+    x, weight = rand(1, 2, 4, 4), rand(2, 3, 3, 3)
+    F.conv_transpose2d(x, weight, stride=1)
+    for wrong in (True, 1.0, (1, 1.0)):
+        with pytest.raises(TypeError, match="integers"):
+            F.conv_transpose2d(x, weight, stride=wrong)
+    assert F.conv_transpose2d(x, weight, stride=[2, 1]).shape == (1, 3, 9, 6)
+    assert F.conv_transpose2d(x, weight, stride=(1, 2)).shape == (1, 3, 6, 9)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
