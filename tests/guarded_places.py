@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Copies, pooling and the maps between windows and places against guarded pages: see tests/guarded.py."""
+"""Copies, pooling, the maps between windows and places, and transposed convolution against guarded pages: see
+tests/guarded.py.
+"""
 
 from __future__ import annotations
 
@@ -136,4 +138,39 @@ def maps(isa: str, log: Any, cases: int) -> int:
                     raise AssertionError("a place was refused")
 
             edges.check(f"{name} {code} {planes} {channels} {n_in} {n_out}", run, [x, place], [out])
+    return edges.count
+
+
+def convolutions(isa: str, log: Any, cases: int) -> int:
+    """Transposed convolution and its gradients."""
+    edges = Edges(16 << 20, log)
+    native.set_isa(isa)
+    for i, direction in enumerate(("forward", "of_input", "of_weight")):
+        rng = np.random.default_rng([i, ord(isa[-1])])
+        for case in range(cases):
+            native.set_num_threads(1 + 2 * (case % 2))
+            code = str(rng.choice(["f32", "f64"]))
+            channels = [int(rng.choice(of)) for of in ([1, 3], [1, 2], [1, 3, 16, 17, 50], [1, 2, 7, 13])]
+            kernel, stride, dilation = rng.integers(1, 6, 3), rng.integers(1, 5, 3), rng.integers(1, 3, 3)
+            n = np.array([1, rng.integers(1, 5), rng.choice([1, 2, 7, 16, 31])])
+            kernel[0] = rng.integers(1, 3)
+            whole = (n - 1) * stride + dilation * (kernel - 1) + 1
+            padding = rng.integers(0, np.minimum(whole, 4))
+            sizes = [v.tolist() for v in (n, whole - padding, kernel, stride, padding, dilation)]
+            last = direction == "of_weight" and bool(rng.integers(2))
+            convolution = native.Convolution(code, channels, sizes, last)
+            samples_, groups, c_in, c_out = channels
+            counts = {
+                "x": samples_ * groups * c_in * math.prod(sizes[0]),
+                "y": samples_ * groups * c_out * math.prod(sizes[1]),
+                "weight": groups * c_in * c_out * math.prod(sizes[2]),
+            }
+            names = {"forward": "x weight y", "of_input": "y weight x", "of_weight": "x y weight"}[direction].split()
+            *given, made = (samples(rng, (counts[name],), code) for name in names)
+
+            def run(*arrays: Any, direction: str = direction, convolution: Any = convolution) -> None:
+                *given, out = arrays
+                getattr(convolution, direction)(*given, *([None] if direction == "forward" else []), out)
+
+            edges.check(f"{direction} {code} {channels} {sizes} last {last}", run, given, [made])
     return edges.count
