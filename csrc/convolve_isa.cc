@@ -522,7 +522,7 @@ void fill_x(const Outer& k, const Tile& t, int64_t c0, int64_t c1, C* to) {
         while (block > here - j) block /= 2;
         x.block(block, c + j, (t.plane * k.in[1] + t.row + r) * k.in[2] + t.column, row + j, across, t.columns);
       }
-      if (here < across)
+      if (here < across)  // lanes without a channel compute too: from zeros, which are never slow
         for (int64_t i = 0; i < t.columns; ++i) __builtin_memset(row + i * across + here, 0, size_t(across - here) * sizeof(C));
     }
     to += t.rows * t.columns * across;
