@@ -56,7 +56,24 @@ std::atomic<const Isa*>& chosen() {
   return isa;
 }
 
+bool has_byte_permutes() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512vbmi");
+#else
+  return false;
+#endif
+}
+
+std::atomic<bool>& byte_permutes() {
+  static std::atomic<bool> has{has_byte_permutes()};
+  return has;
+}
+
 }  // namespace
+
+bool permutes_bytes() { return byte_permutes().load(std::memory_order_relaxed); }
+void set_permutes_bytes(bool allowed) { byte_permutes().store(allowed && has_byte_permutes()); }
 
 const Isa* current_isa() { return chosen().load(std::memory_order_relaxed); }
 

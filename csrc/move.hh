@@ -18,7 +18,10 @@ enum class Shape : uint8_t {
   zip_blocks, unzip_blocks,  // the same where streams are `length` blocks of `across` elements
   turn,    // along axis a (`length`) in the input, along b (`across`) in the output: a matrix and its transpose
   single,  // nowhere
+  permute, // `length` pixels whose bytes repeat a permutation
 };
+
+struct Permutation;
 
 struct Move {
   const char* x;
@@ -30,8 +33,10 @@ struct Move {
   int64_t x_across, out_across;  // turn: strides along `across`
   int ways;
   int64_t stream[kMaxWays];  // zip: offsets of streams in the input; unzip: in the output
+  const Permutation* permutation;
   bool spills;              // unzip_blocks: a block may be stored with what follows it, since that is stored later
-  int64_t length_part, across_part;    // a unit of work takes so many
+  bool past_caches;         // permute: whole lines of a large result are stored past the caches
+  int64_t length_part, across_part;    // a unit of work takes so many; the last one of `length` what is left
   int64_t length_parts, across_parts;
   int64_t lines, lines_part, lines_parts, x_line, out_line;  // the same once more for every line; a unit takes lines_part
   int outer;                // and so on for the remaining axes, slowest first

@@ -17,6 +17,7 @@ namespace hp {
 namespace {
 
 constexpr int64_t kThreadElements = 24 << 10;  // less work than this a thread is not worth waking it
+constexpr int64_t kStreamBytes = 8 << 20;        // larger places are stored past the caches
 constexpr int64_t kWidest = 16;                // lanes of the widest register
 
 struct Pooling {
@@ -173,7 +174,8 @@ void max_pool(const PoolSpec& given, Type type, const char* x, char* out, int64_
   }
   if (spec.in[0] * spec.in[1] > INT32_MAX / spec.in[2]) refuse("max_pool: a plane of 2^31 elements or more");
   if (windows == 0) return;
-  Pool pool{spec, type, x, out, place, 0, 0, 0, 0};
+  Pool pool{spec, type, x, out, place, 0, 0, 0, 0, false};
+  pool.large = place && windows * int64_t(sizeof(int64_t)) >= kStreamBytes;
   const bool wide = type == Type::f64 || type == Type::i32;
   const int64_t reach = (spec.kernel[2] - 1) * spec.dilation[2];
   pool.phase_length = up_to(up_to(spec.out[2], kWidest) + reach / spec.stride[2] + 1, kWidest);
@@ -189,7 +191,7 @@ void max_pool(const PoolSpec& given, Type type, const char* x, char* out, int64_
   const int64_t parts = std::clamp<int64_t>((wanted + spec.planes - 1) / spec.planes, 1, lines);
   pool.lines = (lines + parts - 1) / parts;
   pool.parts = (lines + pool.lines - 1) / pool.lines;
-  Pooling pooling{&pool, current_isa()->pool, spec.last ? taps * 8 : planar};
+  Pooling pooling{&pool, current_isa()->pool, spec.last ? taps * 16 : planar};
   parallel_for(spec.planes * pool.parts, threads, pool_one, &pooling);
   if (pooling.out_of_memory) throw std::bad_alloc();
 }

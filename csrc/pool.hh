@@ -35,6 +35,7 @@ struct Pool {
   int64_t parts;         // tasks of a plane
   int64_t phase_length;  // elements of one phase of a padded row
   int64_t slots;         // rows kept for each slice of the window
+  bool large;            // results that are better stored past the caches
 };
 
 struct Places {

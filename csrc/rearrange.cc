@@ -8,6 +8,7 @@
 #include "dispatch.hh"
 #include "move.hh"
 #include "parallel.hh"
+#include "permute.hh"
 
 namespace hp {
 
@@ -15,12 +16,9 @@ namespace {
 
 constexpr int64_t kThreadBytes = 128 << 10;  // less work than this a thread is not worth waking it
 constexpr int64_t kUnitBytes = 32 << 10;
+constexpr int64_t kStreamBytes = 4 << 20;    // larger results are stored past the caches
 constexpr int64_t kTurnLength = 256, kTurnAcross = 128;
 constexpr int64_t kShortRun = 64;  // bytes of a stream below which many short streams are worth their own way
-
-struct Axis {
-  int64_t size, x, out;
-};
 
 // Axes in the order of the output, slowest first; axes that follow each other in both are one.
 std::vector<Axis> merged(const Array& x, const Array& out, int64_t words) {
@@ -154,6 +152,16 @@ void choose(Move& move, std::vector<Axis>& axes) {
 
 int64_t parts(int64_t n, int64_t part) { return (n + part - 1) / part; }
 
+// Whether every store of a permutation but the overlapping ones is a line of the caches.
+bool lines_are_whole(const Move& move) {
+  constexpr int64_t kLine = 64;
+  const Permutation& p = *move.permutation;
+  int64_t steps = int64_t(reinterpret_cast<uintptr_t>(move.out)) | move.out_line * move.bytes | p.pixels * p.out_pixel;
+  for (int d = 0; d < move.outer; ++d) steps |= move.out_step[d] * move.bytes;
+  for (int i = 0; i < p.stores; ++i) steps |= p.store[i].out;
+  return p.width == kLine && steps % kLine == 0;
+}
+
 struct Running {
   const Move* move;
   void (*run)(const Move&, int64_t, int64_t);
@@ -181,7 +189,18 @@ void rearrange(const Array& x, const Array& out, int element_bytes) {
   std::vector<Axis> axes = merged(x, out, words);
   if (axes.empty()) axes.push_back({1, 1, 1});
   if (axes.size() > size_t(kMaxOuter)) throw std::invalid_argument("rearrange: more than 32 axes");
-  choose(move, axes);
+  Axis walk{};
+  const Isa* isa = current_isa();
+  move.permutation = find_permutation(axes, {isa->register_bytes, permutes_bytes() ? 1 : 2}, move.bytes, walk);
+  if (move.permutation) {
+    move.shape = Shape::permute;
+    move.length = walk.size;
+    move.x_length = walk.x;
+    move.out_length = walk.out;
+    move.across = move.x_across = move.out_across = 1;
+  } else {
+    choose(move, axes);
+  }
 
   move.lines = 1;
   if (!axes.empty()) {
@@ -209,11 +228,18 @@ void rearrange(const Array& x, const Array& out, int element_bytes) {
     move.length_part = std::max<int64_t>(kUnitBytes / (move.bytes * ways) / 64 * 64, 64);
     move.across_part = 1;
   }
+  if (move.shape == Shape::permute) {  // whole groups, and the last part what is left too: none is shorter than a group
+    const int64_t whole = move.length / move.permutation->pixels;
+    const int64_t bytes = move.length * std::max(move.permutation->x_pixel, move.permutation->out_pixel);
+    move.length_part = parts(whole, std::clamp<int64_t>(bytes / kUnitBytes, 1, whole)) * move.permutation->pixels;
+    move.past_caches = total * element_bytes >= kStreamBytes && lines_are_whole(move);
+  }
   move.length_part = std::min(move.length_part, move.length);
   move.across_part = std::min(move.across_part, move.across);
-  move.length_parts = parts(move.length, move.length_part);
+  move.length_parts = move.shape == Shape::permute ? std::max<int64_t>(move.length / move.length_part, 1) : parts(move.length, move.length_part);
   move.across_parts = parts(move.across, move.across_part);
-  const int64_t line = move.length_part * move.across_part * ways * move.bytes;
+  const int64_t together = move.shape == Shape::permute ? std::max(walk.x, walk.out) : move.across_part * ways;
+  const int64_t line = move.length_part * together * move.bytes;
   move.lines_part = std::clamp<int64_t>(kUnitBytes / line, 1, move.lines);
   move.lines_parts = parts(move.lines, move.lines_part);
   units *= move.length_parts * move.across_parts * move.lines_parts;
@@ -221,7 +247,7 @@ void rearrange(const Array& x, const Array& out, int element_bytes) {
   const int64_t bytes = total * element_bytes;
   const int threads = int(std::min<int64_t>(num_threads(), bytes / kThreadBytes + 1));
   const int64_t tasks = std::min<int64_t>(units, threads == 1 ? 1 : 8 * int64_t(threads));
-  Running running{&move, current_isa()->move, units, parts(units, tasks)};
+  Running running{&move, isa->move, units, parts(units, tasks)};
   parallel_for(parts(units, running.group), threads, run_one, &running);
 }
 

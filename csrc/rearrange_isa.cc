@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Kernel 3, compiled once per instruction set. See move.hh for the data and rearrange.hh for the contract.
 #include "move.hh"
+#include "permuting.hh"
 #include "shuffle.hh"
 
 namespace hp {
@@ -216,6 +217,10 @@ void copy_row(const T* x, T* out, int64_t n) {
 template <class T>
 void lines_of(const Move& m, const T* x, T* out, int64_t length, int64_t across, int64_t lines) {
   if (m.shape == Shape::zip) return streams_any<T, true>(m.ways, m.stream, x, out, length, lines, m.x_line, m.out_line);
+  if (m.shape == Shape::permute) {
+    constexpr int64_t kBytes = sizeof(T);
+    return permute(*m.permutation, m.past_caches, reinterpret_cast<const char*>(x), reinterpret_cast<char*>(out), length, lines, m.x_line * kBytes, m.out_line * kBytes);
+  }
   if (m.shape == Shape::unzip) return streams_any<T, false>(m.ways, m.stream, x, out, length, lines, m.x_line, m.out_line);
   for (; lines; --lines, x += m.x_line, out += m.out_line) {
     switch (m.shape) {
@@ -240,8 +245,9 @@ void run_units(const Move& m, int64_t begin, int64_t end) {
       rest /= n;
       return i;
     };
-    const int64_t l = next(m.length_parts) * m.length_part, b = next(m.across_parts) * m.across_part;
+    const int64_t part = next(m.length_parts), b = next(m.across_parts) * m.across_part;
     const int64_t first = next(m.lines_parts) * m.lines_part;
+    const int64_t l = part * m.length_part, l_end = part + 1 == m.length_parts ? m.length : l + m.length_part;
     const T* x = reinterpret_cast<const T*>(m.x) + l * m.x_length + b * m.x_across + first * m.x_line;
     T* out = reinterpret_cast<T*>(m.out) + l * m.out_length + b * m.out_across + first * m.out_line;
     for (int d = m.outer - 1; d >= 0; --d) {
@@ -249,10 +255,11 @@ void run_units(const Move& m, int64_t begin, int64_t end) {
       x += i * m.x_step[d];
       out += i * m.out_step[d];
     }
-    const int64_t length = least(m.length - l, m.length_part), across = least(m.across - b, m.across_part);
+    const int64_t length = l_end - l, across = least(m.across - b, m.across_part);
     const int64_t lines = least(m.lines - first, m.lines_part);
     lines_of(m, x, out, length, across, lines);
   }
+  if (m.past_caches) stream_fence();
 }
 
 }  // namespace

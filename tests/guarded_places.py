@@ -28,24 +28,30 @@ def axes_apart(rng: np.random.Generator) -> tuple[int, ...]:
     return tuple(map(int, rng.permutation([ways, block, int(rng.choice(SIZES))])))
 
 
+def axes_of_blocks(rng: np.random.Generator) -> tuple[int, ...]:
+    """Pixels, blocks of rows and columns, channels: what a pixel shuffle reorders."""
+    return int(rng.choice(SIZES)), *map(int, rng.choice([1, 2, 2, 3, 4, 8], 2)), int(rng.integers(1, 9))
+
+
 def copies(isa: str, log: Any, cases: int) -> int:
     """Every order of the axes in memory on both sides."""
     guard = Guard(4 << 20, log)
     native.set_isa(isa)
-    orders = list(itertools.permutations(range(3)))
+    orders = {n: list(itertools.permutations(range(n))) for n in (3, 4)}
     for i, dtype in enumerate(ELEMENTS):
         rng = np.random.default_rng([i, ord(isa[-1])])
         for case in range(cases):
             native.set_num_threads(1 + 2 * (case % 2))
-            shape = axes_apart(rng)
+            shape = axes_of_blocks(rng) if case % 3 else axes_apart(rng)
+            dims = len(shape)
             x = rng.integers(0, 256, (*shape, np.dtype(dtype).itemsize), np.uint8).view(dtype)[..., 0]
-            a, b = (list(orders[rng.integers(len(orders))]) for _ in range(2))
+            a, b = (list(orders[dims][rng.integers(len(orders[dims]))]) for _ in range(2))
             permuted = tuple(shape[d] for d in a)
-            back = [a.index(d) for d in range(3)]
+            back, forth = ([order.index(d) for d in range(dims)] for order in (a, b))
 
-            def run(source: np.ndarray, target: np.ndarray, back: Any = back, b: Any = b) -> None:
+            def run(source: np.ndarray, target: np.ndarray, back: Any = back, forth: Any = forth) -> None:
                 """x lies in the order `a`, the result in the order `b`."""
-                native.rearrange(source.transpose(back), target.transpose([b.index(d) for d in range(3)]))
+                native.rearrange(source.transpose(back), target.transpose(forth))
 
             layouts = (str(rng.choice(LAYOUTS)), str(rng.choice(LAYOUTS)))
             shape_out = tuple(shape[d] for d in b)

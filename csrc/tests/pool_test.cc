@@ -72,6 +72,7 @@ hp::PoolSpec random_spec(Random& r) {
   s.last = r.chance(40);
   s.planes = large ? r.of({1, 2, 7}) : 1 + r.upto(3);
   s.channels = s.last ? r.of({1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 40}) : 1;
+  const int64_t usual = r.chance(40) ? r.of({2, 3}) : 0;  // 2x2 and 3x3, whose taps are counted when compiled
   for (int d = 0; d < 3; ++d) {
     const bool flat = d == 0 ? r.chance(60) : r.chance(10);
     s.kernel[d] = flat ? 1 : 1 + r.upto(5);
@@ -82,6 +83,7 @@ hp::PoolSpec random_spec(Random& r) {
     s.padding[d] = far ? r.upto(60) : r.upto(s.kernel[d] / 2 + 1);
     s.in[d] = d == 2 ? (r.chance(50) ? 1 + r.upto(40) : r.of({1, 15, 16, 17, 31, 32, 33, 64, 65, 127, 200})) : 1 + r.upto(flat ? 3 : 11);
     if (large && d > 0) s.in[d] = r.of({61, 97, 130});
+    if (usual) s.kernel[d] = d == 0 ? 1 : usual, s.stride[d] = 1 + r.upto(2), s.dilation[d] = r.chance(10) ? 2 : 1, s.padding[d] = r.upto(usual / 2 + 1);
     const int64_t room = s.in[d] + 2 * s.padding[d] - s.dilation[d] * (s.kernel[d] - 1) - 1;
     s.out[d] = room < 0 ? 1 : room / s.stride[d] + 1;
     if (r.chance(30)) s.out[d] = room < 0 ? 1 : (room + s.stride[d] - 1) / s.stride[d] + 1;  // ceil

@@ -8,7 +8,9 @@
 
 #include "check.hh"
 #include "definition.hh"
+#include "dispatch.hh"
 #include "parallel.hh"
+#include "permute.hh"
 
 namespace {
 
@@ -82,12 +84,30 @@ Case meant(Random& r, int64_t many) {
   return c;
 }
 
+// Pixels of `channels` whose blocks of `rows` x `columns` are packed into channels, and spread over lines: axes lines, pixels, rows,
+// columns, channels. Short ones too, whose pixels fill no register or just one.
+Case shuffle(Random& r, int64_t many) {
+  const int64_t channels = 1 + r.upto(r.chance(20) ? 40 : 9), rows = r.of({1, 2, 2, 3, 4, 5, 8}), columns = r.of({1, 2, 2, 3, 4, 7, 8});
+  const int64_t pixels = many ? many / (channels * rows * columns) + 1 : r.chance(50) ? 1 + r.upto(70) : some_length(r);
+  Case c{"", {many ? 2 : 1 + r.upto(3), pixels, rows, columns, channels}, {}, {}, 0};
+  switch (r.upto(3)) {
+    case 0: c.kind = "shuffle of channels, then blocks", c.x = dense({0, 1, 4, 2, 3}), c.out = dense({0, 2, 1, 3, 4}); break;
+    case 1: c.kind = "shuffle of blocks, then channels", c.x = dense({0, 1, 2, 3, 4}), c.out = dense({0, 2, 1, 3, 4}); break;
+    default: c.kind = "shuffle of planes", c.x = dense({4, 2, 3, 0, 1}), c.out = dense({4, 0, 2, 1, 3});
+  }
+  if (r.chance(20)) c.out.gap[2] = 1 + r.upto(40);  // lines that are parts of longer ones
+  if (r.chance(50)) std::swap(c.x, c.out);
+  return c;
+}
+
 Case random_case(Random& r) {
   const bool large = r.chance(6);
   Case c;
   const int element = int(r.of({1, 2, 4, 8, 16}));
   const int64_t bytes = r.of({100'000, 300'000, 700'000});
-  if (large || r.chance(60)) {
+  if (r.chance(40)) {
+    c = shuffle(r, large ? bytes / element : 0);
+  } else if (large || r.chance(60)) {
     c = meant(r, large ? bytes / element : 0);
   } else {
     c.kind = "any";
@@ -165,17 +185,71 @@ void check_arguments() {
   hp::rearrange(none, none, 4);  // nothing to copy
 }
 
+// That the usual shuffles are permutations of few registers, each byte of the result picked once, and stores that fill the group.
+void check_permutations() {
+  struct Usual {
+    std::vector<hp::Axis> axes;
+    hp::Registers registers;
+    int bytes, width;
+    double terms;  // of a store, at most
+  };
+  const std::vector<hp::Axis> rgb = {{200, 12, 6}, {2, 2, 1200}, {2, 1, 3}, {3, 4, 1}};  // channels-last, by 2
+  const std::vector<hp::Axis> planes = {{500, 1, 3}, {3, 500, 1}};                       // three that alternate
+  const Usual usual[] = {{rgb, {16, 2}, 1, 16, 4}, {rgb, {64, 1}, 1, 64, 3}, {rgb, {64, 2}, 1, 16, 4}, {rgb, {64, 2}, 2, 64, 3}, {rgb, {64, 2}, 4, 64, 3},
+                         {planes, {16, 2}, 1, 16, 3}, {planes, {64, 1}, 1, 64, 3}};
+  for (const Usual& u : usual) {
+    std::vector<hp::Axis> left = u.axes;
+    hp::Axis walk;
+    const hp::Permutation* p = hp::find_permutation(left, u.registers, u.bytes, walk);
+    CHECK(p && left.empty() && p->width == u.width && walk.size == u.axes[0].size, "a usual shuffle of %d bytes", u.bytes);
+    int terms = 0;
+    for (int s = 0; s < p->stores; ++s) {
+      uint64_t taken = 0;
+      for (int t = p->store[s].first; t < p->store[s].first + p->store[s].terms; ++t) {
+        CHECK(!(taken & p->taken[t]), "store %d: lanes are picked twice", s);
+        taken |= p->taken[t];
+      }
+      const int lanes = p->width / p->granule;
+      CHECK(taken == (lanes == 64 ? ~uint64_t(0) : (uint64_t(1) << lanes) - 1), "store %d: lanes are missing", s);
+      terms += p->store[s].terms;
+    }
+    CHECK(terms <= u.terms * p->stores, "%d terms for %d stores", terms, p->stores);
+  }
+  std::vector<hp::Axis> rows = {{7, 300, 200}, {200, 1, 1}}, single = {{9, 100, 3}, {8, 7, 30}};
+  hp::Axis walk;
+  CHECK(!hp::find_permutation(rows, {64, 1}, 1, walk) && !hp::find_permutation(single, {64, 1}, 1, walk), "nothing to permute");
+}
+
+// Calls that differ in one stride, size or element alone must not get each other's tables.
+void check_neighbours() {
+  Random r{std::mt19937_64(1)};
+  Case c{"shuffle", {2, 70, 2, 2, 3}, dense({0, 1, 4, 2, 3}), dense({0, 2, 1, 3, 4}), 1};
+  for (int round = 0; round < 2; ++round)
+    for (int element : {1, 2})
+      for (int64_t pixels : {70, 71})
+        for (int64_t gap : {0, 1, 7})
+          for (Side* side : {&c.x, &c.out}) {
+            c.element = element;
+            c.shape[1] = pixels;
+            side->gap[side == &c.x ? 1 : 2] = gap;
+            CHECK(right(r, c), "%d bytes, %lld pixels, a gap of %lld", element, (long long)pixels, (long long)gap);
+          }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const uint64_t cases = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 2500, first = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
   int failures = 0;
   check_arguments();
+  check_permutations();
+  check_neighbours();
   for (uint64_t seed = first; seed < first + cases && failures < 20; ++seed)
     for (const std::string& isa : hp::isas()) {
       Random r{std::mt19937_64(seed)};
       const Case c = random_case(r);
       hp::set_isa(isa);
+      hp::set_permutes_bytes(seed % 2 == 0);
       if (right(r, c)) continue;
       describe(c, seed, isa);
       ++failures;

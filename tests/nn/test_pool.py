@@ -50,6 +50,20 @@ def same(a, b):
     return a.dtype == b.dtype and torch.equal(a.nan_to_num(nan=77.0), b.nan_to_num(nan=77.0))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int16])
+@pytest.mark.parametrize(("kernel", "channels"), [((2, 2, 0), 64), ((3, 2, 1), 48), ((3, 1, 1), 32), ((2, 2, 0), 37)])
+def test_places_too_large_for_the_caches(dtype, kernel, channels):
+    """Whole lines of 64 bytes are stored past them, where channels make up such."""
+    shape = (2, channels, 193 if kernel[1] == 1 else 386, 192)
+    x = numbers(shape, dtype, 3).contiguous(memory_format=torch.channels_last)
+    with torchs_own():
+        y, places = F.max_pool2d(x, *kernel, return_indices=True)
+    y_theirs, places_theirs = T.max_pool2d(x if dtype.is_floating_point else x.double(), *kernel, return_indices=True)
+    assert places.nbytes >= 8 << 20
+    assert same(y, y_theirs.to(dtype))
+    assert torch.equal(places, places_theirs)
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     dims=st.integers(1, 3), size=st.tuples(*[st.integers(1, 41)] * 3), kernel=st.tuples(*[st.integers(1, 5)] * 3),

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from halfpixel.backends import cpu
 from halfpixel.errors import HalfpixelError, HalfpixelShapeError, HalfpixelValueError, describe_call
 
-from . import _windows
+from . import _tensors, _windows
 from ._linear import Composite, unwatched
 from ._windows import Dense, Sizes, Windows
 
@@ -88,21 +89,38 @@ def pooled(x: Tensor, dims: int, window: Windows, ceil: bool) -> tuple[Tensor, T
     return y, places
 
 
-def _pooled(x: Tensor, window: Windows, size: Sizes, indices: bool) -> tuple[Tensor, Tensor | None]:
+class _How(NamedTuple):
+    """What the kernel is told of a pooling, and the result's sizes and strides."""
+
+    where: Dense
+    shape: Sizes
+    stride: Sizes
+    sizes: list[list[int]]
+
+
+@functools.lru_cache(maxsize=512)
+def _how(shape: Sizes, stride: Sizes, window: Windows, size: Sizes) -> _How:
+    """Of an input of this shape and stride."""
     dims = len(size)
-    where = Dense(x, dims)
-    out = where.empty(size, x.dtype)
-    places = where.empty(size, torch.int64) if indices else None
-    fill = (1,) * (3 - dims)
-    none = (0,) * (3 - dims)
+    where = Dense(torch.empty_strided(shape, stride, device="meta"), dims)
+    out = torch.empty((*where.lead, *size), device="meta", memory_format=where.layout)
+    fill, none = (1,) * (3 - dims), (0,) * (3 - dims)
     sizes = [
-        [*fill, *x.shape[-dims:]], [*fill, *size], [*fill, *window.kernel], [*fill, *window.stride],
+        [*fill, *shape[-dims:]], [*fill, *size], [*fill, *window.kernel], [*fill, *window.stride],
         [*none, *window.padding], [*fill, *window.dilation],
     ]  # fmt: skip
+    return _How(where, tuple(out.shape), out.stride(), sizes)
+
+
+def _pooled(x: Tensor, window: Windows, size: Sizes, indices: bool) -> tuple[Tensor, Tensor | None]:
+    how = _how(tuple(x.shape), x.stride(), window, size)
+    where = how.where
+    out = _tensors.advised(x.new_empty_strided(how.shape, how.stride))
+    places = _tensors.advised(x.new_empty_strided(how.shape, how.stride, dtype=torch.int64)) if indices else None
     if out.numel():
         cpu.native().max_pool(
             where.array(x), where.array(out), None if places is None else where.array(places), _CODES[x.dtype],
-            where.planes, where.channels, where.last, sizes,
+            where.planes, where.channels, where.last, how.sizes,
         )  # fmt: skip
     return out, places
 

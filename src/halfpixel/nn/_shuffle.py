@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -169,16 +170,37 @@ def _shapes(shape: Sizes, factors: Sizes, inverse: bool) -> Sizes:
     return (*shape[: -d - 1], channels, *(n // f if inverse else n * f for n, f in pairs))
 
 
-def shuffled(x: Tensor, factors: Sizes, order: str, inverse: bool) -> Tensor:
-    """Shapes that fit, shuffled by the kernel."""
-    out = _tensors.advised(_tensors.result(x, _shapes(tuple(x.shape), factors, inverse), len(factors)))
+class _Strides(NamedTuple):
+    """The result, and the elements of input and result in one order, by sizes and strides."""
+
+    shape: Sizes
+    stride: Sizes
+    sizes: Sizes
+    x: Sizes
+    out: Sizes
+
+
+@functools.lru_cache(maxsize=512)
+def _strides(shape: Sizes, stride: Sizes, factors: Sizes, order: str, inverse: bool) -> _Strides:
+    """Of an input of this shape and stride; kept, since views cost more than small tensors take to copy."""
+    x = torch.empty_strided(shape, stride, device="meta")
+    out = _tensors.result(x, _shapes(shape, factors, inverse), len(factors))
     packed, spread = (out, x) if inverse else (x, out)
     (a_shape, a_axes), (b_shape, b_axes) = (
         _packed(tuple(packed.shape), factors, order),
         _spread(tuple(spread.shape), factors),
     )
     a, b = packed.view(a_shape).permute(a_axes), spread.view(b_shape).permute(b_axes)
-    _tensors.rearrange(*((b, a) if inverse else (a, b)))
+    a, b = (b, a) if inverse else (a, b)
+    return _Strides(tuple(out.shape), out.stride(), tuple(a.shape), a.stride(), b.stride())
+
+
+def shuffled(x: Tensor, factors: Sizes, order: str, inverse: bool) -> Tensor:
+    """Shapes that fit, shuffled by the kernel."""
+    x = _tensors.plain(x)
+    how = _strides(tuple(x.shape), x.stride(), factors, order, inverse)
+    out = _tensors.advised(x.new_empty_strided(how.shape, how.stride))
+    _tensors.rearrange(x.as_strided(how.sizes, how.x), out.as_strided(how.sizes, how.out))
     return out
 
 

@@ -33,6 +33,7 @@ def result(x: Tensor, shape: tuple[int, ...], spatial: int | None = None, dtype:
 
 
 _LARGE = 4 << 20
+_SHARED = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64}
 
 
 def advised(out: Tensor) -> Tensor:
@@ -84,11 +85,19 @@ def rearrange(x: Tensor, out: Tensor) -> None:
     if cpu.why_not() is not None:
         out.copy_(x)
     elif out.numel():
-        cpu.native().rearrange(bits(x.detach().resolve_conj().resolve_neg()), bits(out))
+        cpu.native().rearrange(bits(plain(x)), bits(out))
+
+
+def plain(x: Tensor) -> Tensor:
+    """x without a record, and with the values in memory that it stands for."""
+    x = x.detach() if x.requires_grad else x
+    return x.resolve_conj().resolve_neg() if x.is_conj() or x.is_neg() else x
 
 
 def bits(x: Tensor) -> np.ndarray:
     """The elements' bits, by a dtype that NumPy knows."""
+    if x.dtype in _SHARED:
+        return array(x)
     sizes = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
     a: np.ndarray = x.view(sizes[x.element_size()]).numpy()
     return a

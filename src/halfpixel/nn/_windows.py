@@ -49,6 +49,8 @@ def each(dims: int, value: Any, name: str) -> Sizes:
 
     Raises: TypeError, ValueError.
     """
+    if type(value) is int:
+        return (value,) * dims
     several = tuple(value) if isinstance(value, (list, tuple)) else (value,) * dims
     if len(several) == 1:
         several *= dims
@@ -81,8 +83,8 @@ class Dense:
 
     def array(self, x: Tensor) -> Any:
         """The elements (bits, where NumPy lacks the dtype) in the order of memory, copied if they lie otherwise."""
-        flat = x.detach().resolve_conj().resolve_neg().contiguous(memory_format=self.layout)
-        return _tensors.bits(flat.permute(0, *range(2, self.dims + 2), 1) if self.last else flat).reshape(-1)
+        flat = _tensors.plain(x).contiguous(memory_format=self.layout)
+        return _tensors.bits(flat.as_strided((flat.numel(),), (1,)))
 
     def empty(self, size: Sizes, dtype: torch.dtype) -> Tensor:
         """An uninitialised tensor of this spatial size."""
