@@ -145,6 +145,7 @@ struct Job {
 struct Move;
 struct Pool;
 struct Convolve;
+struct Depthwise;
 // Rows of results taken together, element by element or group by group. Keys are what is compared: float for elements of up to two
 // bytes and float, double for those of 32 bits and double, and 64-bit integers as they are; indices are as wide as keys.
 struct Folds {
@@ -165,6 +166,7 @@ struct Isa {
   void (*move)(const Move& move, int64_t begin, int64_t end);  // rearrange_isa.cc
   void (*pool)(const Pool& pool, int64_t task, char* arena);   // pool_isa.cc
   const Convolve* convolve;                                    // convolve_isa.cc
+  void (*depthwise)(const Depthwise& d, int64_t task, char* arena);  // depthwise_isa.cc
 };
 
 }  // namespace hp

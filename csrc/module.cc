@@ -20,6 +20,7 @@
 
 #include "band.hh"
 #include "convolve.hh"
+#include "depthwise.hh"
 #include "labels.hh"
 #include "parallel.hh"
 #include "pool.hh"
@@ -205,6 +206,31 @@ hp::Type typed(const In& x, const Out& out, const char* code) {
   return type;
 }
 
+hp::DepthwiseSpec depthwise_of(int64_t batch, int64_t channels, int64_t each, bool last, const std::vector<std::vector<int64_t>>& sizes, size_t small,
+                                size_t large, size_t weight) {
+  hp::DepthwiseSpec spec{batch, channels, each, last, {}, {}, {}, {}, {}, {}};
+  int64_t* const rows[] = {spec.in, spec.out, spec.kernel, spec.stride, spec.padding, spec.dilation};
+  if (sizes.size() != 6) throw std::invalid_argument("depthwise: sizes are in, out, kernel, stride, padding, dilation");
+  for (size_t i = 0; i < 6; ++i) {
+    if (sizes[i].size() != 3) throw std::invalid_argument("depthwise: three of every size");
+    std::copy(sizes[i].begin(), sizes[i].end(), rows[i]);
+  }
+  if (int64_t(small) != items({batch, channels, spec.in[0], spec.in[1], spec.in[2]}) ||
+      int64_t(large) != items({batch, channels, each, spec.out[0], spec.out[1], spec.out[2]}) ||
+      int64_t(weight) != items({channels, each, spec.kernel[0], spec.kernel[1], spec.kernel[2]}))
+    throw std::invalid_argument("depthwise: the arrays' sizes do not fit");
+  return spec;
+}
+
+// The compute type's own arrays.
+template <class A>
+auto computed(const std::optional<A>& a, hp::Type type, size_t size) -> decltype(bytes_of(const_cast<A&>(*a))) {
+  if (!a) return nullptr;
+  if (a->size() != size || a->itemsize() != (type == hp::Type::f64 ? 8u : 4u) || !dense(*a))
+    throw std::invalid_argument("depthwise: weight and bias must be C-contiguous, float32 or for float64 that");
+  return bytes_of(const_cast<A&>(*a));
+}
+
 hp::Places places_of(const In& x, const Places& place, const Out& out, int64_t planes, int64_t channels, int64_t n_in, int64_t n_out, bool back) {
   const size_t windows = size_t(items({planes, channels, n_in})), all = size_t(items({planes, channels, n_out}));
   if (place.size() != windows || x.size() != (back ? all : windows) || out.size() != (back ? windows : all))
@@ -382,6 +408,36 @@ NB_MODULE(_native, m) {
            "grad"_a.noconvert(), "weight"_a.noconvert(), "out"_a.noconvert())
       .def("of_weight", [](const Convolution& c, In x, In grad, Out out) { c.run(hp::Direction::of_weight, x, grad, std::nullopt, out); },
            "x"_a.noconvert(), "grad"_a.noconvert(), "out"_a.noconvert());
+  m.def("depthwise",
+        [](In x, std::optional<In> weight, std::optional<In> bias, Out out, const char* code, int64_t batch, int64_t channels, int64_t each, bool last,
+           const std::vector<std::vector<int64_t>>& sizes) {
+          if (!weight) throw std::invalid_argument("depthwise: there must be a weight");
+          const hp::DepthwiseSpec spec = depthwise_of(batch, channels, each, last, sizes, x.size(), out.size(), weight->size());
+          if (!dense(x) || !dense(out)) throw std::invalid_argument("depthwise: x and out must be C-contiguous");
+          const hp::Type type = typed(x, out, code);
+          const char *const w = computed(weight, type, weight->size()), *const b = computed(bias, type, size_t(channels * each));
+          Unlocked unlocked;
+          hp::depthwise(spec, type, bytes_of(x), w, b, bytes_of(out));
+        },
+        "x"_a.noconvert(), "weight"_a.noconvert(), "bias"_a.noconvert().none(), "out"_a.noconvert(), "code"_a, "batch"_a, "channels"_a, "each"_a,
+        "last"_a, "sizes"_a);
+  m.def("depthwise_back",
+        [](In grad, In x, std::optional<In> weight, std::optional<Out> grad_x, std::optional<Out> grad_weight, const char* code, int64_t batch,
+           int64_t channels, int64_t each, bool last, const std::vector<std::vector<int64_t>>& sizes) {
+          if (!weight) throw std::invalid_argument("depthwise: there must be a weight");
+          const hp::DepthwiseSpec spec = depthwise_of(batch, channels, each, last, sizes, x.size(), grad.size(), weight->size());
+          if (!dense(x) || !dense(grad) || (grad_x && !dense(*grad_x))) throw std::invalid_argument("depthwise: x and grad must be C-contiguous");
+          const hp::Type type = type_of(code);
+          const size_t bytes = size_t(hp::element_bytes(type));
+          if (x.itemsize() != bytes || grad.itemsize() != bytes || (grad_x && (grad_x->itemsize() != bytes || grad_x->size() != x.size())))
+            throw std::invalid_argument("depthwise: the element code does not fit the arrays");
+          const char* const w = computed(weight, type, weight->size());
+          char *const to_x = grad_x ? bytes_of(*grad_x) : nullptr, *const to_weight = computed(grad_weight, type, weight->size());
+          Unlocked unlocked;
+          hp::depthwise_back(spec, type, bytes_of(grad), bytes_of(x), w, to_x, to_weight);
+        },
+        "grad"_a.noconvert(), "x"_a.noconvert(), "weight"_a.noconvert(), "grad_x"_a.noconvert().none(), "grad_weight"_a.noconvert().none(), "code"_a,
+        "batch"_a, "channels"_a, "each"_a, "last"_a, "sizes"_a);
   m.def("advise", &advise, "address"_a, "bytes"_a);
   m.def("isa", &hp::isa);
   m.def("isas", &hp::isas);

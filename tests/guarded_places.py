@@ -67,7 +67,7 @@ class Edges:
     """Dense arrays at the beginnings and at the ends of regions of their own."""
 
     def __init__(self, size: int, log: Any) -> None:
-        self.regions, self.log, self.count = [region(size) for _ in range(3)], log, 0
+        self.regions, self.log, self.count = [region(size) for _ in range(4)], log, 0
 
     def check(self, what: str, run: Callable[..., Any], given: list[np.ndarray], made: list[np.ndarray]) -> None:
         """`run(*given, *made)` there gives what it gives elsewhere, and nothing beside the results is written."""
@@ -179,4 +179,39 @@ def convolutions(isa: str, log: Any, cases: int) -> int:
                 getattr(convolution, direction)(*given, *([None] if direction == "forward" else []), out)
 
             edges.check(f"{direction} {code} {channels} {sizes} last {last}", run, given, [made])
+    return edges.count
+
+
+def depthwise(isa: str, log: Any, cases: int) -> int:
+    """Depthwise transposed convolutions, and both gradients."""
+    edges = Edges(8 << 20, log)
+    native.set_isa(isa)
+    for i, code in enumerate(("f32", "f64", "f16", "bf16")):
+        rng = np.random.default_rng([i, ord(isa[-1])])
+        computed = np.float64 if code == "f64" else np.float32
+        for case in range(cases):
+            native.set_num_threads(1 + 2 * (case % 2))
+            last, batch = bool(rng.integers(2)), int(rng.integers(1, 3))
+            channels, each = (int(rng.choice([1, 7, 8, 16, 17, 33, 65])), 1) if last else rng.integers(1, 4, 2).tolist()
+            kernel, stride, dilation = rng.integers(1, 6, 3), rng.choice([1, 2, 3, 4, 8, 9], 3), rng.integers(1, 3, 3)
+            stride[0] = min(stride[0], 2)
+            n = np.array([*rng.integers(1, 5, 2), rng.choice([1, 7, 15, 16, 17, 33])])
+            padding = rng.integers(0, kernel + 1)
+            m = np.maximum((n - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1, 1)
+            channels = max(1, min(channels, (1 << 18) // (batch * each * math.prod(m.tolist()))))
+            sizes = [v.tolist() for v in (n, m, kernel, stride, padding, dilation)]
+            small, large = (batch * channels * math.prod(v.tolist()) for v in (n, m))
+            large, taps = large * each, channels * each * math.prod(kernel.tolist())
+            x, grad = samples(rng, (small,), code), samples(rng, (large,), code)
+            weight = rng.standard_normal(taps).astype(computed)
+            how = (code, batch, channels, each, last, sizes)
+
+            def run(a: Any, w: Any, out: Any, how: Any = how) -> None:
+                native.depthwise(a, w, None, out, *how)
+
+            def back(g: Any, a: Any, to_x: Any, to_weight: Any, how: Any = how, w: Any = weight) -> None:
+                native.depthwise_back(g, a, w, to_x, to_weight, *how)
+
+            edges.check(f"{how}", run, [x, weight], [np.empty(large, x.dtype)])
+            edges.check(f"back {how}", back, [grad, x], [np.empty(small, x.dtype), np.empty(taps, computed)])
     return edges.count

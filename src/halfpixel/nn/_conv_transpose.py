@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Transposed convolution and its gradients by the kernels of csrc/convolve, where these take the tensors; torch's own
 elsewhere: other dtypes than float32 and float64, windows too large for the caches, derivatives of derivatives, and
-what is channels-last, but for the gradient of the weight.
+what is channels-last, but for the gradient of the weight. Of channels by themselves: `_depthwise`.
 """
 
 from __future__ import annotations
@@ -42,19 +42,22 @@ class Call:
     `size`, for inputs and weights of these shapes.
     """
 
-    __slots__ = ("_kernels", "_shapes", "dims", "geometry", "shape", "size", "start")
+    __slots__ = ("_kernels", "_shapes", "dims", "geometry", "shape", "size", "sizes", "start")
 
     def __init__(self, x: Sizes, weight: Sizes, g: Geometry, start: Sizes, size: Sizes) -> None:
         self.dims = len(size)
         self.geometry, self.start, self.size = g, start, size
         self.shape = (*x[: -self.dims - 1], weight[1] * g.groups, *size)
+        begin = tuple(p + a for p, a in zip(g.padding, start, strict=True))
+        given = (x[-self.dims :], size, weight[2:], g.stride, begin, g.dilation)
+        self.sizes = [[*(int(i != 4),) * (3 - self.dims), *values] for i, values in enumerate(given)]
         self._shapes = x, weight
         self._kernels: dict[Any, Any] = {}
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The result."""
         if not self.takes(x, weight, bias):
-            return self._theirs(x, weight, bias)
+            return self.theirs(x, weight, bias)
         if torch.is_grad_enabled() and (
             x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
         ):
@@ -68,7 +71,7 @@ class Call:
         return (
             dtype in _CODES
             and dtype == weight.dtype
-            and (bias is None or dtype == bias.dtype)
+            and (bias is None or (dtype == bias.dtype and bias.shape == self.shape[-self.dims - 1 : -self.dims]))
             and unwatched(x, weight, bias)
             and not torch.is_autocast_enabled("cpu")
             and cpu.why_not() is None
@@ -77,16 +80,16 @@ class Call:
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The result of tensors that the kernels take."""
-        convolution = None if _results_last(x, weight) else self._convolution(x.dtype, False)
+        convolution = None if results_last(x, weight) else self._convolution(x.dtype, False)
         if convolution is None or not convolution.fits[0]:
-            return self._theirs(x.detach(), weight.detach(), bias if bias is None else bias.detach())
+            return self.theirs(x.detach(), weight.detach(), bias if bias is None else bias.detach())
         out = _tensors.advised(torch.empty(self.shape, dtype=x.dtype))
         convolution.forward(_dense(x), _dense(weight), None if bias is None else _dense(bias), out.numpy())
         return out
 
     def backward(self, grad: Tensor, x: Tensor, weight: Tensor, needs: Needs) -> Grads:
         """The gradients of the input, the weight and the bias, where they are needed."""
-        last = _results_last(x, weight)
+        last = results_last(x, weight)
         of_x = of_weight = None
         convolution = self._convolution(x.dtype, False)
         if needs[0] and not last and convolution.fits[1]:
@@ -100,8 +103,11 @@ class Call:
         if any(rest):
             theirs = self.theirs_back(grad, x, weight, rest)
             of_x, of_weight = theirs[0] if of_x is None else of_x, theirs[1] if of_weight is None else of_weight
-        others = [a for a in range(grad.dim()) if a != grad.dim() - self.dims - 1]
-        return of_x, of_weight, grad.sum(others) if needs[2] else None
+        return of_x, of_weight, self.of_bias(grad) if needs[2] else None
+
+    def of_bias(self, grad: Tensor) -> Tensor:
+        """The gradient of the bias."""
+        return grad.sum([a for a in range(grad.dim()) if a != grad.dim() - self.dims - 1])
 
     def _convolution(self, dtype: torch.dtype, last: bool) -> Any:
         """The kernels for these sizes; None for an empty tensor."""
@@ -110,16 +116,15 @@ class Call:
         return self._kernels[dtype, last]
 
     def _made(self, code: str, last: bool) -> Any:
-        (x, weight), g, d = self._shapes, self.geometry, self.dims
+        x, weight = self._shapes
+        g = self.geometry
         if 0 in (*x, *weight, *self.size):
             return None
-        begin = tuple(p + a for p, a in zip(g.padding, self.start, strict=True))
-        ones = (x[-d:], self.size, weight[2:], g.stride, begin, g.dilation)
-        sizes = [[*(int(i != 4),) * (3 - d), *values] for i, values in enumerate(ones)]
         channels = [x[0] if len(x) == len(weight) else 1, g.groups, weight[0] // g.groups, weight[1]]
-        return cpu.native().Convolution(code, channels, sizes, last)
+        return cpu.native().Convolution(code, channels, self.sizes, last)
 
-    def _theirs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def theirs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The result by torch's operators."""
         y = _THEIRS[self.dims](x, weight, bias, *self.geometry)
         if tuple(y.shape[-self.dims :]) == self.size and not any(self.start):
             return y
@@ -148,7 +153,7 @@ Needs = tuple[bool, bool, bool]
 Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
-def _results_last(x: Tensor, weight: Tensor) -> bool:
+def results_last(x: Tensor, weight: Tensor) -> bool:
     """torch's rule: channels-last if the input or the weight is."""
     return x.dim() > 3 and (
         (not x.is_contiguous() and _tensors.suggests_last(x))

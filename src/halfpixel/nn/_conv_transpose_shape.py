@@ -19,6 +19,7 @@ from halfpixel.errors import (
 
 from . import _windows
 from ._conv_transpose import Call, Geometry
+from ._depthwise import MOST_EACH, Depthwise
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -225,4 +226,5 @@ def _call(
     equal = tuple(min(pair) for pair in pads)
     left = tuple(max(0, m - (b - p)) for m, (_, b), p in zip(more, pads, equal, strict=True))
     start = tuple(a - p for (a, _), p in zip(pads, equal, strict=True))
-    return Call(x, weight, Geometry(window.stride, equal, left, groups, window.dilation), start, size)
+    kind = Depthwise if groups == weight[0] and weight[1] <= MOST_EACH else Call
+    return kind(x, weight, Geometry(window.stride, equal, left, groups, window.dilation), start, size)
