@@ -84,7 +84,8 @@ def test_values_layouts_and_gradients_are_those_of_torch(
         return
     got = ours(x, weight, bias, *arguments)
     own = cpu.why_not() is None and 0 not in got.shape
-    assert ("_Transposed" in type(got.grad_fn).__name__) is own
+    if groups < c_in:  # test_depthwise.py has the others
+        assert ("_Transposed" in type(got.grad_fn).__name__) is own
     rounding = 1e-16 if dtype == torch.float64 else 6e-8
     room = 7 * rounding * c_in * np.prod(kernel)
     torch.testing.assert_close(got, want, rtol=0, atol=room)
