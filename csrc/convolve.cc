@@ -247,7 +247,7 @@ bool tile_fits(const Outer& k) {
 
 void choose_tile(Outer& k, const Convolve& isa) {
   const int64_t across = isa.wide * lanes_of(isa, k.type), block = isa.block;
-  k.c_part = std::min(k.c, 2 * across);
+  k.c_part = std::min(k.c, 3 * across);
   k.m_part = std::min(k.m, 4 * block);
   // Parts must not depend on the number of threads, since tiles, and with them the order of sums, depend on parts.
   while (k.m_part > block && (k.c_part * k.m_part * product(k.kernel) * bytes_of(k.type) > kSumsBytes ||
