@@ -71,11 +71,12 @@ sanitize: .venv/ready
 	  $(BIN)/python -m pytest -p no:cacheprovider $(SANITIZE_ARGS)
 
 	cmake -S csrc/tests -B build/tests-asan -DCMAKE_BUILD_TYPE=Debug -DHALFPIXEL_SANITIZE=address,undefined -DHALFPIXEL_ISAS=v3
-	cmake --build build/tests-asan -j 2 --target pool_test rearrange_test
-	for program in pool_test rearrange_test; do UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build/tests-asan/$$program; done
+	cmake --build build/tests-asan -j 2 --target convolve_test depthwise_test pool_test rearrange_test sample_test window_test
+	for program in convolve_test depthwise_test pool_test rearrange_test sample_test window_test; do \
+	  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build/tests-asan/$$program || exit 1; done
 	cmake -S csrc/tests -B build/tsan -DCMAKE_BUILD_TYPE=Debug -DHALFPIXEL_SANITIZE=thread -DHALFPIXEL_ISAS=v3
 	cmake --build build/tsan -j 2
-	for program in parallel_test solve_test "pool_test 60" "rearrange_test 1000" "reduce_test 30" "band_test 300"; do \
+	for program in parallel_test solve_test "pool_test 60" "rearrange_test 1000" "reduce_test 30" "sample_test 300" "band_test 300" "window_test 60" "convolve_test 60" "depthwise_test 60"; do \
 	  TSAN_OPTIONS=halt_on_error=1 build/tsan/$$program; done
 
 # Another processor, emulated: Debian's g++-aarch64-linux-gnu and qemu-user-static.

@@ -134,6 +134,14 @@ def _latency(pairs: Sequence[Pair], rate: float | None) -> str:
     )
 
 
+def _dysample(pairs: Sequence[Pair], rate: float | None) -> str:
+    rows = [(pair, pair.ours["functional"], pair.torch["bilinear and convolution"]) for pair in pairs]
+    return table(
+        ("row", "ours", "torch's bilinear and the convolution", "ours / torch"),
+        [(_name(pair, rate), ms(a), ms(b), f"{a.median_ms / b.median_ms:.2f}") for pair, a, b in rows],
+    )
+
+
 _TABLES: tuple[tuple[str, tuple[str, ...], Callable[[Sequence[Pair], float | None], str]], ...] = (
     ("Forward", ("forward",), _moving),
     ("Backward", ("backward",), _moving),
@@ -142,5 +150,12 @@ _TABLES: tuple[tuple[str, tuple[str, ...], Callable[[Sequence[Pair], float | Non
     ("Transposed convolution", ("conv_transpose", "rate"), _layouts),
     ("Pixel shuffle", ("shuffle",), _beside("clone", "over a clone")),
     ("Max-pooling with indices, and back", ("pool",), _moving),
+    ("Sums over windows, against unfolding", ("window",), _moving),
+    ("Sampling at a grid", ("sample_forward", "sample_backward"), _moving),
+    (
+        "DySample's samples and convolution beside bilinear upsampling and the same convolution",
+        ("dysample",),
+        _dysample,
+    ),
     ("A tiny tensor, 1x3x8x8, bilinear x2", ("latency",), _latency),
 )

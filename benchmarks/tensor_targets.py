@@ -74,9 +74,23 @@ def _pool(pair: Pair) -> list[str]:
     return _moving(pair, 5 if "unpool" in pair.id else 3)
 
 
+def _window(pair: Pair) -> list[str]:
+    return _moving(pair, 50 if pair.id.startswith("reassemble") and pair.id.endswith("-forward") else 20)
+
+
 def _latency(pair: Pair) -> list[str]:
     wanted, times = _LATENCY.get(pair.id), 1 / speedup(pair)
     return [f"{times:.2f}x torch's time (wanted {wanted:g}x)"] if wanted and times > wanted else []
+
+
+def _samples(pair: Pair, wanted: float) -> list[str]:
+    slow = {name: speedup(pair, name) for name in pair.ours if speedup(pair, name) < wanted / LEVEL}
+    return [f"{name}: {x:.2f}x torch (wanted {wanted:g}x)" for name, x in slow.items()]
+
+
+def _dysample(pair: Pair) -> list[str]:
+    over = 1 / speedup(pair, theirs="bilinear and convolution")
+    return [f"{over:.2f} of bilinear and the convolution (wanted 1.5)"] if over > 1.5 else []
 
 
 _RULES: dict[str, Callable[[Pair], list[str]]] = {
@@ -87,6 +101,10 @@ _RULES: dict[str, Callable[[Pair], list[str]]] = {
     "rate": lambda pair: [],
     "shuffle": _shuffle,
     "pool": _pool,
+    "window": _window,
+    "sample_forward": lambda pair: _samples(pair, 1),
+    "sample_backward": lambda pair: _samples(pair, 2),
+    "dysample": _dysample,
     "latency": _latency,
 }
 
@@ -136,7 +154,7 @@ def tensor_summary(pairs: Sequence[Pair]) -> list[str]:
     if rest:
         reach = sum(not pair_shortfalls(pair, rate) for pair in rest)
         lines.append(
-            f"double backward, transposed convolution, shuffles, pooling, a model, latency: {reach} of {len(rest)} "
-            f"rows reach their target"
+            f"double backward, transposed convolution, shuffles, pooling, sampling, a model, latency: {reach} of "
+            f"{len(rest)} rows reach their target"
         )
     return lines

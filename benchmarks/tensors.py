@@ -15,7 +15,7 @@ from torch.nn import functional as T
 from halfpixel.nn import functional as F
 from halfpixel.testing.cases import FLOAT_CASES, METHODS, Case
 
-from . import tensor_ops
+from . import tensor_ops, tensor_samples, tensor_windows
 from .pairs import ACCELERATED, Job, Work, moved
 from .peers import torch_arguments
 
@@ -61,6 +61,8 @@ def jobs(quick: bool = False) -> Iterator[Job]:
             name = f"model-{layout}-{'backward' if backward else 'forward'}"
             yield Job(name, "model", partial(_model, 8 if quick else 64, memory_format, backward))
     yield from tensor_ops.jobs(quick)
+    yield from tensor_windows.jobs(quick)
+    yield from tensor_samples.jobs(quick)
     for what in ("no_grad", "grad", "forward_and_backward"):
         yield Job(f"latency-{what}", "latency", partial(_latency, what), share=0.5)
 

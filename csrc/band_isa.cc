@@ -787,8 +787,10 @@ void HP_PART(move, HP_ISA)(const Move& move, int64_t begin, int64_t end);
 void HP_PART(pool, HP_ISA)(const Pool& pool, int64_t task, char* arena);
 extern const Convolve HP_PART(convolve, HP_ISA);
 void HP_PART(depthwise, HP_ISA)(const Depthwise& d, int64_t task, char* arena);
+void HP_PART(window, HP_ISA)(const Window& window, int64_t task, char* arena);
+void HP_PART(sample, HP_ISA)(SampleStep step, const Sampling& job, int64_t task, char* arena);
 extern const Isa HP_NAME(HP_ISA);
 const Isa HP_NAME(HP_ISA) = {HP_TEXT(HP_ISA), kRegister, kPermutes, kPermutes && kRegister == 64, run, {fold_channels, fold_groups, fold_store, fold_above},
-                             HP_PART(move, HP_ISA), HP_PART(pool, HP_ISA), &HP_PART(convolve, HP_ISA), HP_PART(depthwise, HP_ISA)};
+                             HP_PART(move, HP_ISA), HP_PART(pool, HP_ISA), &HP_PART(convolve, HP_ISA), HP_PART(depthwise, HP_ISA), HP_PART(window, HP_ISA), HP_PART(sample, HP_ISA)};
 
 }  // namespace hp

@@ -146,6 +146,9 @@ struct Move;
 struct Pool;
 struct Convolve;
 struct Depthwise;
+struct Window;
+struct Sampling;
+enum class SampleStep : uint8_t;
 // Rows of results taken together, element by element or group by group. Keys are what is compared: float for elements of up to two
 // bytes and float, double for those of 32 bits and double, and 64-bit integers as they are; indices are as wide as keys.
 struct Folds {
@@ -167,6 +170,8 @@ struct Isa {
   void (*pool)(const Pool& pool, int64_t task, char* arena);   // pool_isa.cc
   const Convolve* convolve;                                    // convolve_isa.cc
   void (*depthwise)(const Depthwise& d, int64_t task, char* arena);  // depthwise_isa.cc
+  void (*window)(const Window& window, int64_t task, char* arena);  // window_isa.cc
+  void (*sample)(SampleStep step, const Sampling& job, int64_t task, char* arena);  // sample_isa.cc
 };
 
 }  // namespace hp

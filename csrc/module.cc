@@ -4,6 +4,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #if defined(__linux__)
@@ -17,6 +18,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include "band.hh"
 #include "convolve.hh"
@@ -26,7 +28,9 @@
 #include "pool.hh"
 #include "rearrange.hh"
 #include "reduce.hh"
+#include "sample.hh"
 #include "solve.hh"
+#include "window.hh"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -275,6 +279,64 @@ struct Convolution {
   }
 };
 
+// Arrays that `ways` writes or reads as they are given; the elements that weights' strides reach are the caller's to have.
+void window_of(Out x, Out y, Out w, const char* code, const char* weight_code, int way, const std::vector<int64_t>& sizes, bool last, bool replicate,
+               const std::vector<int64_t>& scale, const std::vector<int64_t>& steps, bool softmax, std::optional<Out> logits) {
+  if (sizes.size() != 9 || scale.size() != 2 || steps.size() != 6 || way < 0 || way > 2)
+    throw std::invalid_argument("window: sizes are batch, channels, groups, in, out, kernel; two scales; six steps; a way of 0 to 2");
+  hp::WindowSpec s{};
+  s.batch = sizes[0], s.channels = sizes[1], s.groups = sizes[2];
+  for (int d = 0; d < 2; ++d) s.in[d] = sizes[3 + d], s.out[d] = sizes[5 + d], s.kernel[d] = sizes[7 + d], s.scale[d] = scale[d];
+  s.last = last, s.replicate = replicate, s.softmax = softmax;
+  s.type = type_of(code), s.weight_type = type_of(weight_code);
+  s.w_sample = steps[0], s.w_tap = steps[1], s.w_row = steps[2], s.w_col = steps[3], s.w_sub_row = steps[4], s.w_sub_col = steps[5];
+  if (*std::min_element(sizes.begin(), sizes.end()) < 0 || std::min(s.groups, *std::min_element(scale.begin(), scale.end())) < 1 || *std::min_element(steps.begin(), steps.end()) < 0)
+    throw std::invalid_argument("window: sizes must not be negative");
+  if (int64_t(x.size()) != items({s.batch, s.channels, s.in[0], s.in[1]}) || int64_t(y.size()) != items({s.batch, s.channels, s.out[0], s.out[1]}))
+    throw std::invalid_argument("window: the arrays' sizes do not fit");
+  if (!dense(x) || !dense(y)) throw std::invalid_argument("window: x and y must be C-contiguous");
+  const int64_t weights = items({s.batch, s.groups, s.kernel[0], s.kernel[1], s.out[0], s.out[1]});
+  if (int64_t(w.size()) != weights || !dense(w)) throw std::invalid_argument("window: weights must be as many as taps of outputs");
+  if (weights > 0 && s.at(s.batch - 1, s.groups * s.kernel[0] * s.kernel[1] - 1, s.out[0] - 1, s.out[1] - 1) >= weights)
+    throw std::invalid_argument("window: steps lead out of the weights");
+  for (const Out* a : {&x, &y})
+    if (a->itemsize() != size_t(hp::element_bytes(s.type))) throw std::invalid_argument("the element code does not fit the arrays");
+  if (w.itemsize() != size_t(hp::element_bytes(s.weight_type))) throw std::invalid_argument("the element code does not fit the weights");
+  if (logits && (logits->size() != w.size() || logits->itemsize() != w.itemsize() || !dense(*logits))) throw std::invalid_argument("window: logits lie as the weights do");
+  Unlocked unlocked;
+  hp::window(s, hp::WindowWay(way), bytes_of(x), bytes_of(y), bytes_of(w), logits ? bytes_of(*logits) : nullptr);
+
+hp::SampleSpec sample_spec_of(int64_t batch, int64_t groups, int64_t channels, const std::vector<int64_t>& in, const std::vector<int64_t>& out,
+                              std::tuple<int, int, bool> how, std::tuple<bool, bool> last, std::tuple<int64_t, bool, bool> offsets) {
+  if (in.size() != out.size() || in.size() < 2 || in.size() > 3) throw std::invalid_argument("sample: two or three sizes");
+  const auto [draw, outside, aligned] = how;
+  if (draw < 0 || draw > 2 || outside < 0 || outside > 2) throw std::invalid_argument("sample: unknown mode or padding");
+  hp::SampleSpec spec{batch, groups, channels, int(in.size()), {1, 1, 1}, {1, 1, 1}, hp::Draw(draw), hp::Outside(outside), aligned,
+                      std::get<0>(last), std::get<1>(last), std::get<0>(offsets), std::get<1>(offsets), std::get<2>(offsets)};
+  std::copy(in.begin(), in.end(), spec.in + 3 - in.size());
+  std::copy(out.begin(), out.end(), spec.out + 3 - out.size());
+  return spec;
+}
+
+// Arrays of planes over the input, over the output, and of positions; all dense.
+void check_samples(const hp::SampleSpec& s, std::initializer_list<const In*> inputs, std::initializer_list<const In*> outputs,
+                   std::initializer_list<const In*> positions) {
+  const int64_t pixels = items({s.out[0], s.out[1], s.out[2]});
+  const auto fits = [](std::initializer_list<const In*> arrays, int64_t size) {
+    for (const In* a : arrays)
+      if (!dense(*a) || int64_t(a->size()) != size || a->itemsize() != (*arrays.begin())->itemsize()) return false;
+    return true;
+  };
+  if (!fits(inputs, items({s.batch, s.groups, s.channels, s.in[0], s.in[1], s.in[2]})) ||
+      !fits(outputs, items({s.batch, s.groups, s.channels, pixels})) || !fits(positions, items({s.batch, s.groups, pixels, s.dims})))
+    throw std::invalid_argument("sample: the arrays' sizes do not fit");
+}
+
+void check_codes(const In& x, hp::Type type, const In& at, hp::Type at_type) {
+  if (x.itemsize() != size_t(hp::element_bytes(type)) || at.itemsize() != size_t(hp::element_bytes(at_type)))
+    throw std::invalid_argument("sample: the element codes do not fit the arrays");
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -438,6 +500,42 @@ NB_MODULE(_native, m) {
         },
         "grad"_a.noconvert(), "x"_a.noconvert(), "weight"_a.noconvert(), "grad_x"_a.noconvert().none(), "grad_weight"_a.noconvert().none(), "code"_a,
         "batch"_a, "channels"_a, "each"_a, "last"_a, "sizes"_a);
+  m.def("window", &window_of, "x"_a.noconvert(), "y"_a.noconvert(), "w"_a.noconvert(), "code"_a, "weight_code"_a, "way"_a, "sizes"_a, "last"_a,
+        "replicate"_a, "scale"_a, "steps"_a, "softmax"_a, "logits"_a.none());
+  // how: mode, padding, aligned; last: the layouts of x and of the result; offsets: their scale (0: a grid), at the output's
+  // size, channels last.
+  m.def("sample",
+        [](In x, In at, Out out, const char* code, const char* at_code, int64_t batch, int64_t groups, int64_t channels,
+           const std::vector<int64_t>& size_in, const std::vector<int64_t>& size_out, std::tuple<int, int, bool> how, std::tuple<bool, bool> last,
+           std::tuple<int64_t, bool, bool> offsets) {
+          const hp::SampleSpec spec = sample_spec_of(batch, groups, channels, size_in, size_out, how, last, offsets);
+          const hp::Type type = type_of(code), at_type = type_of(at_code);
+          const In to(out);
+          check_samples(spec, {&x}, {&to}, {&at});
+          check_codes(x, type, at, at_type);
+          check_codes(to, type, at, at_type);
+          Unlocked unlocked;
+          hp::sample(spec, type, at_type, bytes_of(x), bytes_of(at), bytes_of(out));
+        },
+        "x"_a.noconvert(), "at"_a.noconvert(), "out"_a.noconvert(), "code"_a, "at_code"_a, "batch"_a, "groups"_a, "channels"_a, "size_in"_a,
+        "size_out"_a, "how"_a, "last"_a, "offsets"_a);
+  m.def("sample_back",
+        [](In grad, In x, In at, std::optional<Out> grad_x, std::optional<Out> grad_at, const char* code, const char* at_code, int64_t batch,
+           int64_t groups, int64_t channels, const std::vector<int64_t>& size_in, const std::vector<int64_t>& size_out,
+           std::tuple<int, int, bool> how, std::tuple<bool, bool> last, std::tuple<int64_t, bool, bool> offsets) {
+          const hp::SampleSpec spec = sample_spec_of(batch, groups, channels, size_in, size_out, how, last, offsets);
+          const hp::Type type = type_of(code), at_type = type_of(at_code);
+          const In to_x = grad_x ? In(*grad_x) : x, to_at = grad_at ? In(*grad_at) : at;
+          check_samples(spec, {&x, &to_x}, {&grad}, {&at, &to_at});
+          check_codes(x, type, at, at_type);
+          check_codes(grad, type, at, at_type);
+          char* const x_bytes = grad_x ? bytes_of(*grad_x) : nullptr;
+          char* const at_bytes = grad_at ? bytes_of(*grad_at) : nullptr;
+          Unlocked unlocked;
+          hp::sample_back(spec, type, at_type, bytes_of(grad), bytes_of(x), bytes_of(at), x_bytes, at_bytes);
+        },
+        "grad"_a.noconvert(), "x"_a.noconvert(), "at"_a.noconvert(), "grad_x"_a.noconvert().none(), "grad_at"_a.noconvert().none(), "code"_a,
+        "at_code"_a, "batch"_a, "groups"_a, "channels"_a, "size_in"_a, "size_out"_a, "how"_a, "last"_a, "offsets"_a);
   m.def("advise", &advise, "address"_a, "bytes"_a);
   m.def("isa", &hp::isa);
   m.def("isas", &hp::isas);

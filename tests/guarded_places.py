@@ -215,3 +215,40 @@ def depthwise(isa: str, log: Any, cases: int) -> int:
             edges.check(f"{how}", run, [x, weight], [np.empty(large, x.dtype)])
             edges.check(f"back {how}", back, [grad, x], [np.empty(small, x.dtype), np.empty(taps, computed)])
     return edges.count
+
+
+def windows(isa: str, log: Any, cases: int) -> int:
+    """Sums over windows and their gradients."""
+    edges = Edges(4 << 20, log)
+    native.set_isa(isa)
+    for i, code in enumerate(("f32", "f64", "f16", "bf16")):
+        rng = np.random.default_rng([i, ord(isa[-1])])
+        for case in range(cases):
+            native.set_num_threads(1 + 2 * (case % 2))
+            batch, groups, each = (int(rng.integers(1, top)) for top in (3, 3, 20))
+            n, scale = np.array([rng.integers(1, 5), rng.choice(SIZES[:17])]), rng.integers(1, 5, 2)
+            m = n * scale if rng.random() < 0.7 else rng.integers(1, 2 * n + 1)
+            kernel = rng.choice([1, 3, 5], 2)
+            channels, taps = groups * each, groups * int(kernel.prod())
+            shuffled = bool((m == n * scale).all() and rng.random() < 0.3)
+            inner = scale if shuffled else np.array([1, 1])
+            size = m // inner
+            steps = [taps * int(m.prod()), int(m.prod()), int(size[1]), 1, 0, 0]
+            steps[4:] = [int(size.prod() * inner[1]), int(size.prod())]
+            x, y = (samples(rng, (batch * channels * math.prod(s.tolist()),), code) for s in (n, m))
+            w = samples(rng, (batch * taps * int(m.prod()),), code)
+            last, replicate, soft = (bool(rng.integers(2)) for _ in range(3))
+            sizes = [batch, channels, groups, *n.tolist(), *m.tolist(), *kernel.tolist()]
+            way = case % 3
+            given = [[x, w], [y, w], [x, y, w] if soft else [x, y]][way]
+            out = np.empty_like((y, x, w)[way])
+
+            how = (code, code, way, sizes, last, replicate, inner.tolist(), steps, soft)
+
+            def run(*arrays: Any, way: int = way, soft: bool = soft, how: Any = how) -> None:
+                a, b, c = arrays[0], arrays[1], arrays[-1]
+                ordered = [(a, c, b), (c, a, b), (a, b, c)][way]
+                native.window(*ordered, *how, arrays[2] if way == 2 and soft else None)
+
+            edges.check(f"{code} {sizes} way {way} last {last}", run, given, [out])
+    return edges.count

@@ -35,6 +35,9 @@ SOME = (
     "max_pool2d-3s2-channels_last-4x64x128x128",
     "max_unpool2d-2s2-contiguous-4x64x128x128",
     "latency-forward_and_backward",
+    "reassemble-5s2-channels_last-64x64x64-both",
+    "reassemble-3s4-contiguous-64x64x64-forward",
+    "convex-3s8-2x55x128-both",
 )
 
 

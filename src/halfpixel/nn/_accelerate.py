@@ -20,7 +20,7 @@ from torch import Tensor
 from halfpixel.backends import cpu
 from halfpixel.errors import HalfpixelError
 
-from . import _how, _pool, _shuffle, _tensors, _windows
+from . import _how, _pool, _sample, _shuffle, _tensors, _windows
 from ._interpolate import by_layout, mode_written
 
 Function = Callable[..., Any]
@@ -148,6 +148,32 @@ def _max_unpool(x: Tensor, places: Tensor, size: list[int], *_: Any) -> Tensor:
     return _windows.unpooled(x, places, tuple(size))
 
 
+class _GridSample:
+    """Sampling at a grid, and its backward."""
+
+    def __init__(self, dims: int) -> None:
+        self.dims = dims
+
+    def forward(self, x: Tensor, grid: Tensor, mode: int, padding: int, aligned: bool) -> Tensor:
+        return _sample.drawn(x, grid, self._how(x, grid, mode, padding, aligned), keeps_layout=False)
+
+    def backward(
+        self, grad: Tensor, x: Tensor, grid: Tensor, mode: int, padding: int, aligned: bool, mask: Any
+    ) -> tuple[Tensor | None, Tensor | None]:
+        how = self._how(x, grid, mode, padding, aligned)
+        if tuple(grad.shape) != (*x.shape[:2], *grid.shape[1:-1]) or grad.dtype != x.dtype:
+            raise Declined
+        return _sample.drawn_back(grad, x, grid, how, mask[0], mask[1])
+
+    def _how(self, x: Tensor, grid: Tensor, mode: int, padding: int, aligned: bool) -> _sample.How:
+        fits = x.dim() == grid.dim() == self.dims + 2 and grid.shape[-1] == self.dims and x.shape[0] == grid.shape[0]
+        known = mode in range(3 if self.dims == 2 else 2) and padding in range(3) and x.dtype == grid.dtype
+        how = _sample.How(mode, padding, int(aligned))
+        if not fits or not known or 0 in x.shape[2:] or not _sample.ours(x, grid, how):
+            raise Declined
+        return how
+
+
 # ATen operator -> ours, called with the operator's arguments in order.
 TABLE: dict[str, Function] = {
     **{name: _Upsample(name, False) for name in _UPSAMPLES},
@@ -162,6 +188,8 @@ TABLE: dict[str, Function] = {
     "max_unpool3d": _max_unpool,
     "pixel_shuffle": _pixel_shuffle,
     "pixel_unshuffle": _pixel_unshuffle,
+    **{f"grid_sampler_{d}d": _GridSample(d).forward for d in (2, 3)},
+    **{f"grid_sampler_{d}d_backward": _GridSample(d).backward for d in (2, 3)},
     "channel_shuffle": _channel_shuffle,
     "native_channel_shuffle": _channel_shuffle,
 }

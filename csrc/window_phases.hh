@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: MIT
+// The window kernel with lanes along the low-resolution columns, where the output's width is a multiple of the input's.
+//
+// Weights and outputs are taken apart into the phases of their columns, so that lane b of every stream belongs to input column b:
+// taps are then shifted loads of padded rows. The weights of a tile are taken apart once and serve all channels of a group.
+// Internal linkage, see simd.hh.
+#pragma once
+
+#include "window_rows.hh"
+
+namespace hp {
+namespace {
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kPassChannels = 4;  // of 32 registers: 16 sums, 4 inputs and what is loaded
+#else
+constexpr int kPassChannels = 2;
+#endif
+constexpr int kPassStreams = 4;
+
+// A row of the window, and the distance of its channels: 0 for a row of zeros.
+template <class C>
+struct TapRowOf {
+  const C* row;
+  int64_t step;
+};
+
+template <class C>
+struct Phases {
+  typedef TapRowOf<C> TapRow;
+  static constexpr int L = kLanes<C>;
+  const Window& w;
+  const WindowSpec& s;
+  const Place at;
+  const Codec<C> codec, weight_codec;
+  int64_t* tag;
+  TapRow* tap_rows;
+  C *rows, *zero, *weights, *soft, *streams, *sums, *spare;
+  int64_t ways, t0, here;  // streams of a row; the tile's first column and its columns
+
+  Phases(const Window& window, int64_t task, char* arena)
+      : w(window), s(window.spec), at(window, task), codec(hp::codec<C>(s.type)), weight_codec(hp::codec<C>(s.weight_type)) {
+    tag = reinterpret_cast<int64_t*>(arena + w.at_tags);
+    tap_rows = reinterpret_cast<TapRow*>(tag + s.kernel[0]);
+    const auto part = [&](int64_t offset) { return reinterpret_cast<C*>(arena + offset); };
+    rows = part(w.at_rows), zero = part(w.at_zero), weights = part(w.at_weights), streams = part(w.at_y), sums = part(w.at_sums);
+    spare = part(w.at_spare), soft = part(w.at_soft);
+    ways = s.out[1] / s.in[1];
+    choose(at.tile);
+  }
+  void choose(int64_t tile) {
+    t0 = tile * w.tile;
+    here = smaller(w.tile, s.in[1] - t0);
+  }
+
+  char* x_row(int64_t c, int64_t row) const { return w.x + ((at.n * s.channels + c) * s.in[0] + row) * s.in[1] * codec.bytes; }
+  char* y_row(int64_t c, int64_t row) const { return w.y + (((at.n * s.channels + c) * s.out[0] + row) * s.out[1] + t0 * ways) * codec.bytes; }
+
+  // Channels and planes of phases are many streams, of which processors follow a few: what the next input row takes from each is
+  // asked for when this one takes its own.
+  static void ask(const char* p, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
+  }
+
+  // ---------------------------------------------------------------------------------------------- rows of x
+
+  // A row of every channel, padded by the window's reach, unless it is there already.
+  C* row_of(int64_t b) {
+    const int64_t slot = b % s.kernel[0];
+    C* made = rows + slot * at.channels * w.row;
+    if (tag[slot] == b) return made;
+    tag[slot] = b;
+    const int64_t low = t0 - w.r_w, first = larger(low, 0), last = smaller(t0 + w.tile + w.r_w, s.in[1]);
+    for (int64_t c = 0; c < at.channels; ++c) {
+      C* to = made + c * w.row;
+      const char* from = x_row(at.channel + c, b);
+      codec.in(from + first * codec.bytes, last - first, to + (first - low));
+      ask(from + (first + s.in[1]) * codec.bytes, (last - first) * codec.bytes);
+      const C before = s.replicate && first > low ? to[first - low] : C(0), behind = s.replicate ? to[last - 1 - low] : C(0);
+      for (int64_t i = 0; i < first - low; ++i) to[i] = before;
+      for (int64_t i = last - low; i < w.row; ++i) to[i] = behind;
+    }
+    return made;
+  }
+
+  // The rows of the window around row b.
+  void look(int64_t b) {
+    for (int64_t dy = 0; dy < s.kernel[0]; ++dy) {
+      const int64_t row = b + dy - w.r_h;
+      if (!s.replicate && (row < 0 || row >= s.in[0])) tap_rows[dy] = {zero, 0};
+      else tap_rows[dy] = {row_of(clamped(row, s.in[0])), w.row};
+    }
+  }
+  void forget() {
+    for (int64_t i = 0; i < s.kernel[0]; ++i) tag[i] = -1;
+    clear(zero, w.row);
+  }
+
+  // ---------------------------------------------------------------------------------------------- weights
+
+  // Calls f for every row of weights (of a tap, of one output row): where it is, the steps to the next column and to the next
+  // phase, and its first stream.
+  template <class B, class F>
+  void each_weights(B* base, C* memory, int64_t oh, int64_t oh_end, const F& f) {
+    const bool shuffled = s.scale[1] > 1;
+    const int64_t next = shuffled ? s.w_col : s.w_col * ways, phase = shuffled ? s.w_sub_col : s.w_col;
+    for (int64_t o = oh; o < oh_end; ++o)
+      for (int64_t t = 0; t < w.taps; ++t)
+        f(base + (s.at(at.n, at.group * w.taps + t, o, 0) + t0 * next) * weight_codec.bytes, next, phase, memory + ((o - oh) * ways * w.taps + t) * w.tile);
+  }
+
+  void weights_in(int64_t oh, int64_t oh_end) {
+    logits_in(w.w, weights, oh, oh_end);
+    if (s.softmax) exponents(weights, (oh_end - oh) * ways);
+  }
+
+  void logits_in(const char* base, C* memory, int64_t oh, int64_t oh_end) {
+    const int64_t pitch = w.taps * w.tile, bytes = weight_codec.bytes;
+    each_weights(base, memory, oh, oh_end, [&](const char* p, int64_t next, int64_t phase, C* to) {
+      if (next == ways && phase == 1 && ways > 1) {
+        weight_codec.in(p, here * ways, spare);
+        clear(spare + here * ways, (w.tile - here) * ways);
+        return alternated<C, false>(spare, to, pitch, ways, w.tile);
+      }
+      for (int64_t j = 0; j < ways; ++j) {
+        if (s.scale[1] > 1) ask(p + (j * phase + s.w_row) * bytes, here * bytes);
+        if (next == 1) weight_codec.in(p + j * phase * bytes, here, to + j * pitch);
+        else weight_codec.gather(p + j * phase * bytes, next, here, to + j * pitch, 1);
+        clear(to + j * pitch + here, w.tile - here);
+      }
+    });
+  }
+
+  // Logits become their softmax over taps.
+  void exponents(C* memory, int64_t count) {
+    for (int64_t p = 0; p < count; ++p, memory += w.taps * w.tile)
+      for (int64_t i = 0; i < w.tile; i += L) {
+        C* at = memory + i;
+        V<C> top = load_as<V<C>>(at), sum{};
+        for (int64_t t = 1; t < w.taps; ++t) {
+          const V<C> v = load_as<V<C>>(at + t * w.tile);
+          top = v > top ? v : top;
+        }
+        for (int64_t t = 0; t < w.taps; ++t) {
+          const V<C> e = exponent<C>(load_as<V<C>>(at + t * w.tile) - top);
+          store_as(at + t * w.tile, e);
+          sum += e;
+        }
+        const V<C> part = splat<C>(1) / sum;
+        for (int64_t t = 0; t < w.taps; ++t) store_as(at + t * w.tile, load_as<V<C>>(at + t * w.tile) * part);
+      }
+  }
+
+  // Gradients of weights become those of the logits: w (g - sum of w g).
+  void through_softmax(int64_t oh, int64_t oh_end) {
+    logits_in(w.logits, soft, oh, oh_end);
+    const int64_t count = (oh_end - oh) * ways;
+    exponents(soft, count);
+    for (int64_t p = 0; p < count; ++p)
+      for (int64_t i = 0; i < w.tile; i += L) {
+        C *grad = weights + p * w.taps * w.tile + i, *by = soft + p * w.taps * w.tile + i;
+        V<C> sum{};
+        for (int64_t t = 0; t < w.taps; ++t) sum = madd<C>(load_as<V<C>>(by + t * w.tile), load_as<V<C>>(grad + t * w.tile), sum);
+        for (int64_t t = 0; t < w.taps; ++t)
+          store_as(grad + t * w.tile, load_as<V<C>>(by + t * w.tile) * (load_as<V<C>>(grad + t * w.tile) - sum));
+      }
+  }
+
+  void weights_out(int64_t oh, int64_t oh_end) {
+    if (s.softmax) through_softmax(oh, oh_end);
+    const int64_t pitch = w.taps * w.tile, bytes = weight_codec.bytes;
+    each_weights(w.w, weights, oh, oh_end, [&](char* p, int64_t next, int64_t phase, C* from) {
+      if (next == ways && phase == 1 && ways > 1) {
+        alternated<C, true>(spare, from, pitch, ways, w.tile);
+        return weight_codec.out(spare, here * ways, p, false);
+      }
+      for (int64_t j = 0; j < ways; ++j) {
+        if (next == 1) weight_codec.out(from + j * pitch, here, p + j * phase * bytes, false);
+        else weight_codec.scatter(from + j * pitch, 1, here, p + j * phase * bytes, next);
+      }
+    });
+  }
+
+  // ---------------------------------------------------------------------------------------------- y
+
+  // The rows [oh, oh_end) of a channel as streams, lanes beyond the tile's columns 0; and back.
+  void y_in(int64_t c, int64_t oh, int64_t oh_end, C* to, int64_t pitch) {
+    for (int64_t o = oh; o < oh_end; ++o, to += ways * pitch) {
+      C* row = ways == 1 ? to : spare;
+      codec.in(y_row(c, o), here * ways, row);
+      ask(y_row(c, o + oh_end - oh), here * ways * codec.bytes);
+      clear(row + here * ways, (w.tile - here) * ways);
+      if (ways > 1) alternated<C, false>(row, to, pitch, ways, w.tile);
+    }
+  }
+  void y_out(int64_t c, int64_t oh, int64_t oh_end, C* from, int64_t pitch) {
+    for (int64_t o = oh; o < oh_end; ++o, from += ways * pitch) {
+      C* row = ways == 1 ? from : spare;
+      if (ways > 1) alternated<C, true>(row, from, pitch, ways, w.tile);
+      codec.out(row, here * ways, y_row(c, o), w.stream);
+    }
+  }
+
+  // f(first output row, end, streams) for the rows of input row b, as many together as belong together.
+  template <class F>
+  void each_rows(int64_t b, const F& f) {
+    for (int64_t o = w.first_row[b]; o < w.first_row[b + 1]; o += w.rows_together) {
+      const int64_t end = smaller(w.first_row[b + 1], o + w.rows_together);
+      f(o, end, (end - o) * ways);
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------- forward
+
+  template <int P, int CB>
+  void sums_of(int64_t c, int64_t first) {
+    const int64_t kw = s.kernel[1], tile = w.tile;
+    for (int64_t i = 0; i < tile; i += L) {
+      V<C> sum[P][CB] = {};
+      const C* weight = weights + first * w.taps * tile + i;
+      for (int64_t dy = 0; dy < s.kernel[0]; ++dy) {
+        const TapRow from = tap_rows[dy];
+        const C* x = from.row + c * from.step + i;
+        for (int64_t dx = 0; dx < kw; ++dx, weight += tile) {
+          V<C> v[CB];
+          HP_UNROLL for (int k = 0; k < CB; ++k) v[k] = load_as<V<C>>(x + k * from.step + dx);
+          HP_UNROLL for (int p = 0; p < P; ++p) {
+            const V<C> by = load_as<V<C>>(weight + p * w.taps * tile);
+            HP_UNROLL for (int k = 0; k < CB; ++k) sum[p][k] = madd<C>(by, v[k], sum[p][k]);
+          }
+        }
+      }
+      HP_UNROLL for (int p = 0; p < P; ++p)
+        HP_UNROLL for (int k = 0; k < CB; ++k) store_as(streams + ((k * w.streams) + first + p) * tile + i, sum[p][k]);
+    }
+  }
+
+  template <int CB>
+  void channels_forward(int64_t c, int64_t oh, int64_t oh_end, int64_t count) {
+    const int64_t each = pass_of(count, kPassStreams);
+    for (int64_t first = 0; first < count; first += each) {
+      switch (smaller(each, count - first)) {
+        case 1: sums_of<1, CB>(c, first); break;
+        case 2: sums_of<2, CB>(c, first); break;
+        case 3: sums_of<3, CB>(c, first); break;
+        default: sums_of<4, CB>(c, first); break;
+      }
+    }
+    for (int k = 0; k < CB; ++k) y_out(at.channel + c + k, oh, oh_end, streams + k * w.streams * w.tile, w.tile);
+  }
+
+  void forward() {
+    forget();
+    for (int64_t b = at.row; b < at.row_end; ++b) {
+      if (w.first_row[b] == w.first_row[b + 1]) continue;
+      look(b);
+      each_rows(b, [&](int64_t oh, int64_t oh_end, int64_t count) {
+        weights_in(oh, oh_end);
+        int64_t c = 0;
+        for (; c + kPassChannels <= at.channels; c += kPassChannels) channels_forward<kPassChannels>(c, oh, oh_end, count);
+        if (kPassChannels > 2 && c + 2 <= at.channels) channels_forward<2>(c, oh, oh_end, count), c += 2;
+        if (c < at.channels) channels_forward<1>(c, oh, oh_end, count);
+      });
+    }
+    if (w.stream) stream_fence();
+  }
+
+  // ---------------------------------------------------------------------------------------------- the gradient of weights
+
+  template <int P, int D>
+  void products_of(const TapRow& from, int64_t c, int64_t channels, int64_t first, int64_t tap, int64_t dx) {
+    const int64_t tile = w.tile;
+    for (int64_t i = 0; i < tile; i += L) {
+      C* to = weights + (first * w.taps + tap) * tile + i;
+      V<C> sum[P][D];
+      HP_UNROLL for (int p = 0; p < P; ++p)
+        HP_UNROLL for (int d = 0; d < D; ++d) sum[p][d] = load_as<V<C>>(to + (p * w.taps + d) * tile);
+      const C* x = from.row + c * from.step + i + dx;
+      const C* y = streams + first * tile + i;
+      for (int64_t k = 0; k < channels; ++k, x += from.step, y += w.streams * tile) {
+        V<C> v[D];
+        HP_UNROLL for (int d = 0; d < D; ++d) v[d] = load_as<V<C>>(x + d);
+        HP_UNROLL for (int p = 0; p < P; ++p) {
+          const V<C> by = load_as<V<C>>(y + p * tile);
+          HP_UNROLL for (int d = 0; d < D; ++d) sum[p][d] = madd<C>(by, v[d], sum[p][d]);
+        }
+      }
+      HP_UNROLL for (int p = 0; p < P; ++p)
+        HP_UNROLL for (int d = 0; d < D; ++d) store_as(to + (p * w.taps + d) * tile, sum[p][d]);
+    }
+  }
+
+  template <int D>
+  void streams_back_w(const TapRow& from, int64_t c, int64_t channels, int64_t count, int64_t dy, int64_t dx) {
+    const int64_t each = pass_of(count, kPassChannels), tap = dy * s.kernel[1] + dx;  // as many streams as registers allow
+    for (int64_t first = 0; first < count; first += each) {
+      switch (smaller(each, count - first)) {
+        case 1: products_of<1, D>(from, c, channels, first, tap, dx); break;
+        case 2: products_of<2, D>(from, c, channels, first, tap, dx); break;
+        case 3: products_of<3, D>(from, c, channels, first, tap, dx); break;
+        default: products_of<4, D>(from, c, channels, first, tap, dx); break;
+      }
+    }
+  }
+
+  void back_w() {
+    forget();
+    for (int64_t b = at.row; b < at.row_end; ++b) {
+      if (w.first_row[b] == w.first_row[b + 1]) continue;
+      look(b);
+      each_rows(b, [&](int64_t oh, int64_t oh_end, int64_t count) {
+        clear(weights, count * w.taps * w.tile);
+        for (int64_t c = 0; c < at.channels; c += kWindowTurn) {
+          const int64_t channels = smaller(kWindowTurn, at.channels - c);
+          for (int64_t k = 0; k < channels; ++k) y_in(at.channel + c + k, oh, oh_end, streams + k * w.streams * w.tile, w.tile);
+          for (int64_t dy = 0; dy < s.kernel[0]; ++dy) {
+            const TapRow from = tap_rows[dy];
+            if (from.step == 0) continue;
+            int64_t dx = 0;
+            for (; dx + 5 <= s.kernel[1]; dx += 5) streams_back_w<5>(from, c, channels, count, dy, dx);
+            for (; dx + 3 <= s.kernel[1]; dx += 3) streams_back_w<3>(from, c, channels, count, dy, dx);
+            for (; dx < s.kernel[1]; ++dx) streams_back_w<1>(from, c, channels, count, dy, dx);
+          }
+        }
+        weights_out(oh, oh_end);
+      });
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------- the gradient of x
+
+  int64_t reach() const { return (2 * w.r_w + kWindowPad - 1) / kWindowPad * kWindowPad; }
+  int64_t sums_pitch() const { return w.tile + 2 * reach() + kWindowPad; }
+
+  // For each tap of a window's row the sum over streams of weight times y, where the pixel lies that they belong to.
+  template <int P, int CB>
+  void spread(int64_t first, int64_t dy) {
+    const int64_t kw = s.kernel[1], tile = w.tile, pitch = sums_pitch();
+    for (int64_t i = 0; i < tile; i += L) {
+      V<C> y[P][CB];
+      HP_UNROLL for (int p = 0; p < P; ++p)
+        HP_UNROLL for (int k = 0; k < CB; ++k) y[p][k] = load_as<V<C>>(streams + (k * w.streams + first + p) * tile + i);
+      const C* weight = weights + (first * w.taps + dy * kw) * tile + i;
+      C* to = sums + reach() + i;
+      for (int64_t dx = 0; dx < kw; ++dx, weight += tile, to += CB * pitch) {
+        V<C> sum[CB];
+        HP_UNROLL for (int k = 0; k < CB; ++k) sum[k] = first == 0 ? V<C>{} : load_as<V<C>>(to + k * pitch);
+        HP_UNROLL for (int p = 0; p < P; ++p) {
+          const V<C> by = load_as<V<C>>(weight + p * w.taps * tile);
+          HP_UNROLL for (int k = 0; k < CB; ++k) sum[k] = madd<C>(by, y[p][k], sum[k]);
+        }
+        HP_UNROLL for (int k = 0; k < CB; ++k) store_as(to + k * pitch, sum[k]);
+      }
+    }
+  }
+
+  // Those sums, each moved by its tap, onto the rows of the gradient.
+  template <int CB>
+  void gather_sums(C* row) {
+    const int64_t kw = s.kernel[1], pitch = sums_pitch();
+    for (int k = 0; k < CB; ++k, row += w.row) {
+      const C* from = sums + k * pitch + reach();
+      for (int64_t u = 0; u < w.tile + 2 * w.r_w; u += L) {
+        V<C> sum = load_as<V<C>>(row + t0 + u);
+        for (int64_t dx = 0; dx < kw; ++dx) sum += load_as<V<C>>(from + dx * CB * pitch + u - dx);
+        store_as(row + t0 + u, sum);
+      }
+    }
+  }
+
+  template <int CB>
+  void channels_back_x(int64_t b, int64_t c, int64_t oh, int64_t oh_end, int64_t count) {
+    for (int k = 0; k < CB; ++k) y_in(at.channel + c + k, oh, oh_end, streams + k * w.streams * w.tile, w.tile);
+    const int64_t each = pass_of(count, 4);
+    for (int64_t dy = 0; dy < s.kernel[0]; ++dy) {
+      int64_t row = b + dy - w.r_h;
+      if (s.replicate) row = clamped(row, s.in[0]);
+      if (row < at.row || row >= at.row_end) continue;
+      for (int64_t first = 0; first < count; first += each) {
+        switch (smaller(each, count - first)) {
+          case 1: spread<1, CB>(first, dy); break;
+          case 2: spread<2, CB>(first, dy); break;
+          case 3: spread<3, CB>(first, dy); break;
+          default: spread<4, CB>(first, dy); break;
+        }
+      }
+      gather_sums<CB>(rows + (row % s.kernel[0] * at.channels + c) * w.row);
+    }
+  }
+
+  // A row of the gradient is complete: what lies in the padding goes to the nearest column, or nowhere.
+  void emit(int64_t row) {
+    C* sum = rows + row % s.kernel[0] * at.channels * w.row;
+    for (int64_t c = 0; c < at.channels; ++c, sum += w.row) {
+      if (s.replicate)
+        for (int64_t i = 0; i < w.r_w; ++i) {
+          sum[w.r_w] += sum[i];
+          sum[w.r_w + s.in[1] - 1] += sum[w.r_w + s.in[1] + i];
+        }
+      codec.out(sum + w.r_w, s.in[1], x_row(at.channel + c, row), false);
+      clear(sum, w.row);
+    }
+  }
+
+  void back_x() {
+    clear(rows, s.kernel[0] * at.channels * w.row);
+    clear(sums, 4 * s.kernel[1] * sums_pitch());  // the margins stay 0
+    int64_t done = at.row;
+    const int64_t begin = larger(0, at.row - w.r_h), end = smaller(s.in[0], at.row_end + w.r_h);
+    for (int64_t b = begin; b < end; ++b) {
+      each_rows(b, [&](int64_t oh, int64_t oh_end, int64_t count) {
+        for (int64_t tile = 0; tile < w.tiles; ++tile) {
+          choose(tile);
+          weights_in(oh, oh_end);
+          int64_t c = 0;
+          for (; c + kPassChannels <= at.channels; c += kPassChannels) channels_back_x<kPassChannels>(b, c, oh, oh_end, count);
+          if (kPassChannels > 2 && c + 2 <= at.channels) channels_back_x<2>(b, c, oh, oh_end, count), c += 2;
+          if (c < at.channels) channels_back_x<1>(b, c, oh, oh_end, count);
+        }
+      });
+      for (; done < at.row_end && done <= b - w.r_h; ++done) emit(done);
+    }
+    for (; done < at.row_end; ++done) emit(done);
+  }
+};
+
+}  // namespace
+}  // namespace hp
