@@ -27,6 +27,7 @@ ORDER = (
     ("_accelerate", "_threads", "_resize", "_labels", "_reduce", "_explain", "_missing", "compat"),
     ("__init__",),
     ("nn",),
+    ("upsamplers",),
     ("io", "testing"),
     ("cli",),
 )
@@ -38,6 +39,7 @@ LATE = {("_plan", "backends"), ("_resize", "nn"), ("_labels", "nn"), ("_reduce",
 OUTSIDE = {
     "backends": {"torch"},  # of `_aten` alone, which is loaded when a tensor is computed: the tests below would tell
     "nn": {"torch"},
+    "upsamplers": {"torch"},
     "testing": {"hypothesis"},
     "io": {"PIL", "tifffile", "imagecodecs"},
     "cli": {"PIL", "matplotlib", "rich", "skimage", "typer"},

@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import backends, compat, edges, errors, filters, grids, io, nn, presets, testing
+    from . import backends, compat, edges, errors, filters, grids, io, nn, presets, testing, upsamplers
     from ._accelerate import accelerate, accelerated
     from ._band import Band
     from ._explain import Explanation, explain
@@ -44,7 +44,7 @@ _HOME = {
     "resize_labels": "_labels",
     "set_num_threads": "_threads",
 }
-_MODULES = ("backends", "compat", "edges", "errors", "filters", "grids", "io", "nn", "presets", "testing")
+_MODULES = ("backends", "compat", "edges", "errors", "filters", "grids", "io", "nn", "presets", "testing", "upsamplers")
 
 __all__ = [
     "Band",
@@ -75,6 +75,7 @@ __all__ = [
     "resize_labels",
     "set_num_threads",
     "testing",
+    "upsamplers",
 ]
 
 
