@@ -67,7 +67,7 @@ def test_what_pooling_takes() -> None:
         ({"sizes": changed(4, 1, -1)}, "positive"),
         ({"sizes": changed(5, 0, 0)}, "positive"),
         ({"sizes": SIZES[:5]}, "sizes are in, out"),
-        ({"sizes": [*SIZES[:5], [1, 1]]}, "three of every"),
+        ({"sizes": [*SIZES[:5], [1, 1]]}, "three of each"),
         ({"x": np.zeros(96, F32)[::2]}, "contiguous"),
         ({"out": np.zeros(12, F32)[::-1]}, "contiguous"),
         ({"code": "f64"}, "element code"),
