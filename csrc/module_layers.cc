@@ -84,6 +84,7 @@ void window_of(Out x, Out y, Out w, const char* code, const char* weight_code, i
   if (logits && (logits->size() != w.size() || logits->itemsize() != w.itemsize() || !dense(*logits))) throw std::invalid_argument("window: logits lie as the weights do");
   Unlocked unlocked;
   hp::window(s, hp::WindowWay(way), bytes_of(x), bytes_of(y), bytes_of(w), logits ? bytes_of(*logits) : nullptr);
+}
 
 hp::SampleSpec sample_spec_of(int64_t batch, int64_t groups, int64_t channels, const std::vector<int64_t>& in, const std::vector<int64_t>& out,
                               std::tuple<int, int, bool> how, std::tuple<bool, bool> last, std::tuple<int64_t, bool, bool> offsets) {
