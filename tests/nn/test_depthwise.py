@@ -101,7 +101,7 @@ def test_the_defining_sum_and_its_transposes(
     grad = rand(2, c * each, *made, seed=seed + 3, dtype=dtype)
     inputs = [t.requires_grad_() for t in (x, weight, bias) if t is not None]
     y = ours(x, weight, bias, stride, padding, more, dilation)
-    if not _depthwise._theirs_is_fast(x, weight):
+    if not _depthwise._theirs_is_fast(x, weight, bias):
         assert "_Transposed" in type(y.grad_fn).__name__
     assert y.dtype == dtype
     got = [y, *torch.autograd.grad(y, inputs, grad)]

@@ -43,13 +43,13 @@ class Depthwise(Call):
             and 0 not in (*x.shape, *weight.shape, *self.size)
             and not torch.is_autocast_enabled("cpu")
             and cpu.why_not() is None
-            and not (_theirs_is_fast(x, weight) and not (weight.requires_grad and weight[0].numel() > _FEW))
+            and not (_theirs_is_fast(x, weight, bias) and not (weight.requires_grad and weight[0].numel() > _FEW))
         )
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The result of tensors that the kernels take."""
-        if _theirs_is_fast(x, weight):
-            return self.theirs(x.detach(), weight.detach(), None if bias is None else bias.detach())
+        if _theirs_is_fast(x, weight, bias):
+            return self.theirs(x.detach(), weight.detach(), None)
         order = _Order(x, weight)
         out = order.empty(weight.shape[0] * weight.shape[1], self.size, x.dtype)
         cpu.native().depthwise(
@@ -60,7 +60,7 @@ class Depthwise(Call):
 
     def backward(self, grad: Tensor, x: Tensor, weight: Tensor, needs: Needs) -> Grads:
         """The gradients of the input, the weight and the bias, where they are needed."""
-        if _theirs_is_fast(x, weight) and not needs[1]:
+        if _theirs_is_fast(x, weight, None) and not needs[1]:
             return self.theirs_back(grad, x, weight, needs)
         order = _Order(x, weight)
         of_x = order.empty(weight.shape[0], tuple(x.shape[-self.dims :]), x.dtype) if needs[0] else None
@@ -78,12 +78,13 @@ class Depthwise(Call):
         )
 
 
-def _theirs_is_fast(x: Tensor, weight: Tensor) -> bool:
-    """Of channels-last images in float32, torch's own library makes results and gradients of the input as fast as
-    memory is; the weight's gradient it does not.
+def _theirs_is_fast(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Of channels-last images in float32, torch's own library makes results without a bias and gradients of the input
+    as fast as memory is; others it does not.
     """
     return (
-        x.dtype == torch.float32
+        bias is None
+        and x.dtype == torch.float32
         and x.dim() == weight.dim() == 4
         and weight.shape[1] == 1
         and torch.backends.mkldnn.is_available()
