@@ -26,8 +26,7 @@ void join_row(const C* from, int64_t step, C* to) {
 }
 
 template <class C>
-const C* joined(const C* from, int64_t step, int64_t join, C* to) {
-  if (join == 1) return from;
+void joined(const C* from, int64_t step, int64_t join, C* to) {
   if (join == 2) join_row<C, 2>(from, step, to);
   else if (join == 3) join_row<C, 3>(from, step, to);
   else if (join == 4) join_row<C, 4>(from, step, to);
@@ -35,7 +34,6 @@ const C* joined(const C* from, int64_t step, int64_t join, C* to) {
   else
     for (int64_t i = 0; i < kAcross<C>; ++i)
       for (int64_t j = 0; j < join; ++j) to[i * join + j] = from[j * step + i];
-  return to;
 }
 
 // Where registers of positions stand: row and column of the first, and how many of the tile's columns are in it.
@@ -53,24 +51,27 @@ template <class C>
 void put(const Correlation& k, const Tile& t, const Spots& spots, int64_t m0, int64_t block, int64_t jz, int64_t jy, int64_t begin, int64_t end,
          const C* sums, int64_t m_step, int64_t phase_step, C* spare) {
   const int64_t volume = k.out_size[0] * k.out_size[1] * k.out_size[2], join = k.join[2];
-  for (int64_t m = 0; m < block; ++m) {
-    C* out = reinterpret_cast<C*>(k.out) + (t.group * k.m + m0 + m) * volume;
-    const C* row = joined(sums + m * m_step, phase_step, join, spare);
-    for (int64_t i = begin; i < end;) {
-      // Registers of one row, or, where rows run on, all.
-      const int64_t r0 = spots.at(i) / k.row_length, next = spots.by_rows ? smaller(end, (i / spots.per_row + 1) * spots.per_row) : end;
-      const int64_t first = spots.at(i), last = first + (next - i) * kLanes<C>;
-      for (int64_t r = r0; r < t.rows && r * k.row_length < last; ++r) {
-        const Row at(k, t, r);
-        const int64_t z = k.join[0] * at.z + jz, y = k.join[1] * at.y + jy;
-        const int64_t x0 = larger(first - r * k.row_length, 0), x1 = smaller(last - r * k.row_length, t.columns);
-        const int64_t from = join * (t.column + x0), to = smaller(join * (t.column + x1), k.out_size[2]);
-        if (z >= k.out_size[0] || y >= k.out_size[1] || from >= to || x0 >= x1) continue;
-        const int64_t lane = (i - begin) * kLanes<C> + r * k.row_length + x0 - first;
-        C* made = out + at.sample * k.groups * k.m * volume + (z * k.out_size[1] + y) * k.out_size[2] + from;
-        stream_bytes(reinterpret_cast<const char*>(row + join * lane), reinterpret_cast<char*>(made), (to - from) * int64_t(sizeof(C)), k.stream);
-      }
-      i = next;
+  const C* rows = join == 1 ? sums : spare;
+  const int64_t step = join == 1 ? m_step : join * kAcross<C>;
+  if (join > 1)
+    for (int64_t m = 0; m < block; ++m) joined(sums + m * m_step, phase_step, join, spare + m * step);
+  C* const out = reinterpret_cast<C*>(k.out) + (t.group * k.m + m0) * volume;
+  for (int64_t i = begin, next; i < end; i = next) {
+    // Registers of one row, or, where rows run on, all.
+    const int64_t first = spots.at(i);
+    next = spots.by_rows ? smaller(end, (i / spots.per_row + 1) * spots.per_row) : end;
+    const int64_t last = first + (next - i) * kLanes<C>;
+    for (int64_t r = first / k.row_length; r < t.rows && r * k.row_length < last; ++r) {
+      const Row at(k, t, r);
+      const int64_t z = k.join[0] * at.z + jz, y = k.join[1] * at.y + jy;
+      const int64_t x0 = larger(first - r * k.row_length, 0), x1 = smaller(last - r * k.row_length, t.columns);
+      const int64_t from = join * (t.column + x0), to = smaller(join * (t.column + x1), k.out_size[2]);
+      if (z >= k.out_size[0] || y >= k.out_size[1] || from >= to || x0 >= x1) continue;
+      const C* row = rows + join * ((i - begin) * kLanes<C> + r * k.row_length + x0 - first);
+      C* made = out + at.sample * k.groups * k.m * volume + (z * k.out_size[1] + y) * k.out_size[2] + from;
+      for (int64_t m = 0; m < block; ++m)
+        stream_bytes(reinterpret_cast<const char*>(row + m * step), reinterpret_cast<char*>(made + m * volume), (to - from) * int64_t(sizeof(C)),
+                     k.stream);
     }
   }
 }
@@ -87,7 +88,7 @@ struct Room {
     panel = take(k.c_part * k.panel_step + kAcross<C>);
     row = take(k.split[2] * (k.row_length + kLanes<C>));
     sums = take(k.join[2] * kBlock * kAcross<C>);
-    spare = take(k.join[2] * kAcross<C>);
+    spare = take(k.join[2] * kBlock * kAcross<C>);
     kept = take(k.join[0] * k.join[1] * k.join[2] * k.m_part * k.sums_length);
   }
 };
