@@ -15,7 +15,7 @@ def conv_transpose1d(
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1, *, padding_mode: str = "zeros",
     output_size: Any = None, size_like: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """`torch.nn.functional.conv_transpose1d`, with more kinds of padding, and faster for large contiguous inputs.
+    """`torch.nn.functional.conv_transpose1d`, with more kinds of padding, and faster for contiguous tensors.
 
     **Convention:** input (N, C_in, L) or (C_in, L), weight (C_in, C_out / groups, k). Per axis, size =
     (n - 1) * stride - padding_begin - padding_end + dilation * (kernel_size - 1) + output_padding + 1: see
@@ -46,7 +46,7 @@ def conv_transpose2d(
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1, *, padding_mode: str = "zeros",
     output_size: Any = None, size_like: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """`torch.nn.functional.conv_transpose2d`, with more kinds of padding, and faster for large contiguous inputs.
+    """`torch.nn.functional.conv_transpose2d`, with more kinds of padding, and faster for contiguous tensors.
 
     **Convention:** input (N, C_in, H, W) or (C_in, H, W), weight (C_in, C_out / groups, kH, kW). Per axis, size =
     (n - 1) * stride - padding_begin - padding_end + dilation * (kernel_size - 1) + output_padding + 1: see
@@ -77,7 +77,7 @@ def conv_transpose3d(
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1, *, padding_mode: str = "zeros",
     output_size: Any = None, size_like: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """`torch.nn.functional.conv_transpose3d`, with more kinds of padding, and faster for large contiguous inputs.
+    """`torch.nn.functional.conv_transpose3d`, with more kinds of padding, and faster for contiguous tensors.
 
     **Convention:** input (N, C_in, D, H, W) or (C_in, D, H, W), weight (C_in, C_out / groups, kD, kH, kW). Per axis,
     size = (n - 1) * stride - padding_begin - padding_end + dilation * (kernel_size - 1) + output_padding + 1: see
