@@ -20,6 +20,7 @@ from ._linear import unwatched
 Sizes = tuple[int, ...]
 
 _CODES = {torch.float32: "f32", torch.float64: "f64"}
+_FEW = 8  # output channels below which torch's gradient of a weight between channels-last tensors is faster
 _THEIRS: dict[int, Callable[..., Tensor]] = {
     1: torch.conv_transpose1d,
     2: torch.conv_transpose2d,
@@ -96,7 +97,7 @@ class Call:
             of_x = _tensors.advised(torch.empty(x.shape, dtype=x.dtype))
             convolution.of_input(_dense(grad), _dense(weight), of_x.numpy())
         convolution = self._convolution(x.dtype, last)
-        if needs[1] and convolution.fits[2]:
+        if needs[1] and convolution.fits[2] and not (last and weight.shape[1] < _FEW):
             of_weight = _tensors.advised(torch.empty(weight.shape, dtype=x.dtype))
             convolution.of_weight(_dense(x, last), _dense(grad, last), of_weight.numpy())
         rest = (needs[0] and of_x is None, needs[1] and of_weight is None, False)
