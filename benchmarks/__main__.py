@@ -9,13 +9,13 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
-SECTIONS = ("rows", "sweep", "memory", "calls", "alternate", "fused", "tensors")
+SECTIONS = ("rows", "sweep", "memory", "calls", "alternate", "fused", "tensors", "upsamplers")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--rows", default="*", metavar="GLOB", help="only the rows whose id matches, of rows and tensors"
+        "--rows", default="*", metavar="GLOB", help="only the rows whose id matches, of rows, tensors, upsamplers"
     )
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=None, help="default: all")
     parser.add_argument(
@@ -43,7 +43,7 @@ def main() -> int:
     from . import record, session
     from .machine import describe
 
-    sections = options.sections or (("rows", "tensors") if options.rows != "*" else SECTIONS)
+    sections = options.sections or (("rows", "tensors", "upsamplers") if options.rows != "*" else SECTIONS)
     machine = describe(options.threads, options.machine)
     path = options.output or record.RESULTS / f"{machine.name}.json"
     earlier = record.load(path) if options.update and path.exists() else None

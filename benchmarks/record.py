@@ -74,6 +74,7 @@ class Pair:
     ours: dict[str, Timing]  # functional and accelerate (torch's call under it), or the layouts
     torch: dict[str, Timing]  # torch, or the layouts
     floor: dict[str, Timing]  # read, write, write_fresh, write_tensor; clone, forward
+    extra: int = field(default=-1, metadata=_NEWER)  # bytes at the peak, as in Memory; -1: not measured
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Results:
     alternate: dict[str, Timing] = field(default_factory=dict)
     fused: list[Fused] = field(default_factory=list)
     tensors: list[Pair] = field(default_factory=list, metadata=_NEWER)
+    upsamplers: list[Pair] = field(default_factory=list, metadata=_NEWER)
     commits: dict[str, str] = field(default_factory=dict, metadata=_NEWER)  # of sections measured after the others
 
     def updated(self, new: Results, sections: Iterable[str]) -> Results:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .record import RESULTS, Results, Row, load
 from .render_tensors import tensor_text
+from .render_upsamplers import upsampler_summary, upsampler_text
 from .tables import ms, table
 from .targets import floor_ms, is_photo, shortfalls, speedup, summary
 from .tensor_targets import tensor_summary
@@ -22,6 +23,7 @@ def readme_text(results: Results) -> str:
     """The head, the summary and the rows below their targets."""
     lines = [_head(results), "", *(f"- {line}" for line in summary(results)), *_notes(results)]
     lines += [f"- {line}" for line in tensor_summary(results.tensors)]
+    lines += [f"- {upsampler_summary(results.upsamplers)}"] if results.upsamplers else []
     missed = [f"- `{row.id}`: {why}" for row in results.rows for why in shortfalls(row)]
     lines += ["", f"Rows below their target ({len(missed)}):" if missed else "No row is below its target.", *missed]
     return "\n".join(lines)
@@ -44,6 +46,8 @@ def full_text(results: Results) -> str:
     ]
     if results.tensors:
         parts += ["", tensor_text(results.tensors)]
+    if results.upsamplers:
+        parts += ["", upsampler_text(results.upsamplers)]
     parts += ["", "### Memory, calls, loops", "", *_notes(results), "", *_left_out(results.rows)]
     return "\n".join(parts)
 

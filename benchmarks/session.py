@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 from halfpixel.testing.cases import CASES, Case
 
@@ -50,7 +52,14 @@ def run(
     if "fused" in sections:
         results.fused.extend(_fused(effort, quick))
     if "tensors" in sections and find_spec("torch"):
-        results.tensors.extend(_tensors(wanted, effort, quick, failed))
+        from . import pairs, tensors
+
+        results.tensors.extend(_pairs(tensors.jobs(quick), partial(pairs.run, effort=effort), wanted, failed))
+    if "upsamplers" in sections and find_spec("torch"):
+        from . import upsamplers
+
+        measure = partial(upsamplers.run, effort=effort, quick=quick)
+        results.upsamplers.extend(_pairs(upsamplers.jobs(quick), measure, wanted, failed))
     return results, failed
 
 
@@ -66,14 +75,14 @@ def _rows(table: Iterable[Case], effort: Effort, base: BaseWorker | None, failed
         yield row
 
 
-def _tensors(wanted: Callable[[str], bool], effort: Effort, quick: bool, failed: list[str]) -> Iterable[Pair]:
-    from . import pairs, tensors
-
-    for job in tensors.jobs(quick):
+def _pairs(
+    jobs: Iterable[Any], measure: Callable[[Any], Pair], wanted: Callable[[str], bool], failed: list[str]
+) -> Iterable[Pair]:
+    for job in jobs:
         if not wanted(job.id):
             continue
         try:
-            pair = pairs.run(job, effort)
+            pair = measure(job)
         except WrongResult as wrong:
             print(f"{job.id}\n    WRONG: {wrong}", flush=True)
             failed.append(job.id)

@@ -13,6 +13,7 @@ _OVER_CLONE = 1.3
 _LATENCY = {"latency-no_grad": 1.5, "latency-grad": 2.5}  # times torch's
 _BACKWARD_MEAN = 8.0
 _OF_THE_RATE = 0.8
+_BESIDE = {"carafe": "convolutions", "dysample": "bilinear and convolution"}  # of upsamplers
 
 
 def speedup(pair: Pair, mine: str = "functional", theirs: str = "torch") -> float:
@@ -93,6 +94,21 @@ def _dysample(pair: Pair) -> list[str]:
     return [f"{over:.2f} of bilinear and the convolution (wanted 1.5)"] if over > 1.5 else []
 
 
+def _upsampler(pair: Pair) -> list[str]:
+    """Of whole modules: the forward pass of three has targets of its own; all others are not slower than torch's."""
+    name, forward = pair.id.partition("-")[0], pair.id.endswith("-forward")
+    ours = pair.ours["functional"].median_ms
+    missed = []
+    if forward and name in _BESIDE:
+        beside = _BESIDE[name]
+        over = ours / pair.floor[beside].median_ms
+        missed += [f"{over:.2f} of the {beside} alone (wanted {NEAR:g})"] if over > NEAR else []
+    wanted = 1.8 if forward and name == "resize_conv" else 1 / LEVEL
+    if "torch" in pair.torch and (times := speedup(pair)) < wanted:
+        missed.append(f"{times:.2f}x torch (wanted {max(wanted, 1):g}x)")
+    return missed
+
+
 _RULES: dict[str, Callable[[Pair], list[str]]] = {
     "forward": lambda pair: _moving(pair, 3),
     "backward": lambda pair: _moving(pair, 3),
@@ -106,6 +122,7 @@ _RULES: dict[str, Callable[[Pair], list[str]]] = {
     "sample_backward": lambda pair: _samples(pair, 2),
     "dysample": _dysample,
     "latency": _latency,
+    "upsampler": _upsampler,
 }
 
 

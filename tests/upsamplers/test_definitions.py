@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -72,6 +74,35 @@ def test_resize_conv_is_nearest_and_a_convolution(scale, padding, kernel):
     plain = create_upsampler("resize_conv", 3, 2, scale=scale, kernel_size=kernel, padding_mode=padding, fused=False)
     plain.double().load_state_dict(module.state_dict())
     torch.testing.assert_close(module(x), plain(x), **EXACT)
+
+
+def test_the_low_resolution_form_follows_its_weights():
+    """Whatever changes the weights, and however silently."""
+    torch.manual_seed(0)
+    module = create_upsampler("resize_conv", 3, 4)
+    plain, x = create_upsampler("resize_conv", 3, 4, fused=False), rand(1, 3, 5, 6).float()
+
+    def same(module, x, atol=1e-5):
+        plain.to(x.dtype).load_state_dict(module.state_dict())
+        torch.testing.assert_close(module(x), plain(x), rtol=0, atol=atol)
+
+    optimizer = torch.optim.SGD(module.parameters(), 1e-3)
+    for change in (
+        lambda: module.conv.weight.data.mul_(1.5),  # which no version counts
+        lambda: torch.nn.init.normal_(module.conv.weight),
+        lambda: module.load_state_dict(create_upsampler("resize_conv", 3, 4).state_dict()),
+        lambda: (module(x).square().sum().backward(), optimizer.step()),
+        lambda: setattr(module.conv, "weight", torch.nn.Parameter(torch.ones(4, 3, 3, 3))),
+        lambda: module.conv.weight.detach().numpy().fill(0.5),
+    ):
+        for again in (module, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+            with torch.no_grad():
+                again(x)
+        change()
+        with torch.no_grad():
+            same(module, x)
+    same(module.double(), x.double(), 1e-12)
+    same(module.bfloat16(), x.bfloat16(), 0.1)
 
 
 def test_the_low_resolution_form_needs_as_many_multiplications_as_it_says():

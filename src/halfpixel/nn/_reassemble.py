@@ -61,10 +61,10 @@ def reassemble(
         window, out = _window_of(x, weights, kernel_size, scale, groups, padding)
         if weights.dtype != x.dtype and not (weights.dtype == torch.float32 and x.dtype.itemsize == 2):
             weights = weights.to(x.dtype)
-        if softmax and padding != "renorm":
-            return _window_softmax.forward(x, weights, window)
         if softmax:
-            weights = _window_softmax.softmax(weights, window)
+            if padding == "renorm":  # what is left out has the weight 0, and the others' sum is 1
+                weights = _masked(weights, tuple(x.shape[2:]), out, window)
+            return _window_softmax.forward(x, weights, window)
         if padding == "renorm":
             weights = _renormalised(weights, tuple(x.shape[2:]), out, window)
         return _window.forward(x, weights, window)
@@ -183,6 +183,15 @@ def _inside(size: Sizes, out: Sizes, w: Window, like: Tensor) -> Tensor:
         valid.append((at >= 0) & (at < n_in))
     rows, columns = valid
     return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(0, 1)
+
+
+def _masked(logits: Tensor, size: Sizes, out: Sizes, w: Window) -> Tensor:
+    """Logits that are -inf where the tap lies outside."""
+    outside = ~_inside(size, size if w.scale else out, w, logits)
+    taps = (w.groups, len(outside), -1) if w.scale else (w.groups, len(outside))
+    return (
+        logits.unflatten(1, taps).masked_fill(outside[:, None] if w.scale else outside, -math.inf).reshape(logits.shape)
+    )
 
 
 def _renormalised(weights: Tensor, size: Sizes, out: Sizes, w: Window) -> Tensor:

@@ -15,8 +15,10 @@ import pkgutil
 from typing import Any
 
 from ._base import Downsampler, Upsampler
+from ._lazy import LazyUpsampler
 from ._registry import TABLES, Entry, Shape, create, register
-from ._swap import UpsamplerSwap, UpsamplerSwaps, swap_upsamplers
+from ._swap import swap_upsamplers
+from ._swap_report import UpsamplerSwap, UpsamplerSwaps
 
 
 def create_upsampler(
@@ -84,6 +86,6 @@ for _found in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_found.name}")
 
 __all__ = [
-    "Downsampler", "Entry", "Shape", "Upsampler", "UpsamplerSwap", "UpsamplerSwaps", "create_downsampler",
-    "create_upsampler", "list_downsamplers", "list_upsamplers", "register", "swap_upsamplers",
+    "Downsampler", "Entry", "LazyUpsampler", "Shape", "Upsampler", "UpsamplerSwap", "UpsamplerSwaps",
+    "create_downsampler", "create_upsampler", "list_downsamplers", "list_upsamplers", "register", "swap_upsamplers",
 ]  # fmt: skip

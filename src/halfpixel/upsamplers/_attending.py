@@ -26,8 +26,8 @@ def check_window(name: str, kernel: int, padding: str) -> None:
 
 
 def inside(padding: Any) -> Any:
-    """The padding for `reassemble` of weights that `local_attention_weights` made with this one: what "renorm" leaves
-    out has weight 0 by then.
+    """The padding for `reassemble` of scores that `local_attention_weights` made with this one: what "renorm" leaves
+    out has the score -inf by then.
     """
     return "zeros" if padding == "renorm" else padding
 
@@ -52,11 +52,6 @@ def hamming(kernel: int, like: Tensor) -> Tensor:
     """The two-dimensional Hamming window, flat."""
     line = [0.54 - 0.46 * math.cos(2 * math.pi * i / (kernel - 1)) if kernel > 1 else 1.0 for i in range(kernel)]
     return like.new_tensor([a * b for a in line for b in line])
-
-
-def window_softmax(scores: Tensor, groups: int, block: int = 1) -> Tensor:
-    """Weights of each group's window, which sum to 1, from scores (N, groups * taps * block, *size), in that order."""
-    return torch.softmax(scores.unflatten(1, (groups, -1, block)), 2).flatten(1, 3)
 
 
 def check_groups(channels: int, groups: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from halfpixel.nn import functional
 
-from ._attending import adds_of, check_groups, check_window, window_softmax
+from ._attending import adds_of, check_groups, check_window
 from ._base import Downsampler, Upsampler, conv
 from ._interpolating import projected, projected_adds
 from ._registry import Shape, Sizes, register
@@ -74,8 +74,9 @@ class Carafe(Upsampler):
     def upsample(self, x: Tensor, size: Sizes, guide: Tensor | None) -> Tensor:
         """x at size."""
         scores = self.content_encoder(self.channel_compressor(x))
-        weights = window_softmax(scores, self.up_group, self.shape.block)
-        return functional.reassemble(x, weights, self.up_kernel, self.scale, self.up_group, self.padding)
+        return functional.reassemble(
+            x, scores, self.up_kernel, self.scale, self.up_group, self.padding, softmax=True
+        )  # fmt: skip
 
 
 def _down_parameters(
@@ -125,8 +126,10 @@ class CarafeDown(Downsampler):
 
     def downsample(self, x: Tensor, size: Sizes) -> Tensor:
         """x at size."""
-        weights = window_softmax(self.content_encoder(self.channel_compressor(x)), self.down_group)
-        return functional.reassemble(x, weights, self.down_kernel, groups=self.down_group, padding=self.padding)
+        scores = self.content_encoder(self.channel_compressor(x))
+        return functional.reassemble(
+            x, scores, self.down_kernel, groups=self.down_group, padding=self.padding, softmax=True
+        )  # fmt: skip
 
 
 def start_(compressor: Any, encoder: Any) -> None:

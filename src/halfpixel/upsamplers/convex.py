@@ -12,7 +12,7 @@ from torch import Tensor
 from halfpixel.errors import HalfpixelValueError
 from halfpixel.nn import functional
 
-from ._attending import adds_of, check_window, window_softmax
+from ._attending import adds_of, check_window
 from ._base import Upsampler, conv
 from ._interpolating import projected, projected_adds
 from ._registry import Shape, Sizes, register
@@ -64,7 +64,7 @@ class Convex(Upsampler):
 
     def upsample(self, x: Tensor, size: Sizes, guide: Tensor | None) -> Tensor:
         """x at size."""
-        weights = window_softmax(0.25 * self.mask(x if guide is None else guide), 1, self.shape.block)
+        scores = 0.25 * self.mask(x if guide is None else guide)
         if self.flow:
             x = x * x.new_tensor(self.scale[::-1]).view(1, 2, 1, 1)
-        return functional.reassemble(x, weights, self.up_kernel, self.scale, padding=self.padding)
+        return functional.reassemble(x, scores, self.up_kernel, self.scale, padding=self.padding, softmax=True)

@@ -69,7 +69,7 @@ class Fade(Upsampler):
         """x at size."""
         low = torch.nn.functional.conv2d(self.de(x), self.content_encoder.weight, padding=1)
         scores = self.content_encoder(self.en(guide)) + nearest(low, size)
-        y = functional.reassemble(x, torch.softmax(scores, 1), self.up_kernel, padding=self.padding)
+        y = functional.reassemble(x, scores, self.up_kernel, padding=self.padding, softmax=True)
         if self.gate is None:
             return y
         g = nearest(torch.sigmoid(self.gate(x)), size)

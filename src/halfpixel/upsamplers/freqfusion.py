@@ -47,7 +47,9 @@ class FreqFusion(Upsampler):
 
     **Convention:** scores = E(hr(guide)) + up(E(lr(x))), E one 3x3 convolution for both, up nearest; weights
     softmax(scores) times the two-dimensional Hamming window, over their sum; then window sums of x. It is the part of
-    the published block that upsamples: the guide's high-pass residual and the offset generator are not in it.
+    the published block that upsamples, in its plain form. Not in it: the high-pass filter that sharpens the guide
+    first, the weights' own resampling between the two resolutions, and the offset generator. So published checkpoints
+    and figures are not this module's.
     Options: up_kernel: the window, odd. encoder_kernel: of E. compressed_channels: of both inputs. padding: "zeros" as
         published, "renorm", "replicate".
     """
@@ -75,6 +77,7 @@ class FreqFusion(Upsampler):
         """x at size."""
         fine = self.content_encoder(self.hr_channel_compressor(guide))
         coarse = self.content_encoder(self.lr_channel_compressor(x))
-        weights = torch.softmax(fine + nearest(coarse, size), 1) * hamming(self.up_kernel, x).view(1, -1, 1, 1)
-        weights = weights / weights.sum(1, keepdim=True)
-        return functional.reassemble(x, weights, self.up_kernel, padding=self.padding)
+        # A softmax times the window over its sum is the softmax of scores with the window's logarithm.
+        coarse = coarse + hamming(self.up_kernel, coarse).log().view(1, -1, 1, 1)
+        scores = fine + nearest(coarse, size)
+        return functional.reassemble(x, scores, self.up_kernel, padding=self.padding, softmax=True)

@@ -63,5 +63,6 @@ class JointBilateral(Upsampler):
             query, key, self.up_kernel, scale=self.sigma_range**-2, padding="renorm", softmax=False
         )
         space = squared_distances(tuple(x.shape[2:]), size, self.up_kernel, fine)
-        weights = torch.softmax(scores - space / (2 * self.sigma_space**2), 1)
-        return functional.reassemble(x, weights.to(x.dtype), self.up_kernel)
+        scores = scores - space / (2 * self.sigma_space**2)
+        real = torch.promote_types(x.dtype, torch.float32)
+        return functional.reassemble(x, scores.to(real), self.up_kernel, softmax=True)

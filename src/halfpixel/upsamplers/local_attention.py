@@ -11,7 +11,7 @@ from torch import Tensor
 
 from halfpixel.nn import functional
 
-from ._attending import adds_of, check_groups, check_window, inside, squared_distances, window_softmax
+from ._attending import adds_of, check_groups, check_window, inside, squared_distances
 from ._base import Upsampler, conv
 from ._interpolating import projected, projected_adds
 from ._registry import Shape, Sizes, register
@@ -65,5 +65,7 @@ class LocalAttention(Upsampler):
         )
         space = squared_distances(tuple(x.shape[2:]), size, self.up_kernel, x)
         near = space / (2 * torch.exp(2 * self.spread)).view(-1, 1, 1, 1)
-        weights = window_softmax(scores - near.flatten(0, 1), self.heads)
-        return functional.reassemble(x, weights, self.up_kernel, groups=self.heads, padding=inside(self.padding))
+        scores = scores - near.flatten(0, 1)
+        return functional.reassemble(
+            x, scores, self.up_kernel, groups=self.heads, padding=inside(self.padding), softmax=True
+        )  # fmt: skip

@@ -29,6 +29,7 @@ def _multiply_adds(
     shape: Shape, size: Sizes, kernel_size: int = 3, mode: str = "nearest", fused: bool | None = None,
     padding_mode: str = "zeros",
 ) -> int:  # fmt: skip
+    # The sums of weights are not counted: all samples share them.
     pairs = shape.in_channels * shape.out_channels
     if _fuses(shape, mode, padding_mode, fused):
         more = 0 if padding_mode == "zeros" else 2
@@ -107,11 +108,12 @@ def low_resolution_kernel(weight: Tensor, scale: Sizes) -> Tensor:
         >>> low_resolution_kernel(torch.tensor([[[1.0, 2.0, 3.0]]]), (2,))
         tensor([[[3., 5., 3., 1.]]])
     """
-    kernel = weight.transpose(0, 1)
-    for axis, s in enumerate(scale):
-        flipped = kernel.flip(axis + 2)
-        after = 2 * (len(scale) - 1 - axis)  # torch pads from the last axis on
-        kernel = sum(
-            torch.nn.functional.pad(flipped, [*(0,) * after, j, s - 1 - j, *(0,) * (2 * axis)]) for j in range(s)
-        )  # fmt: skip
-    return kernel
+    places, size = torch.ones(1, 1), []
+    for k, s in zip(weight.shape[2:], scale, strict=True):
+        # Tap i of the convolution reaches the s outputs from k - 1 - i on.
+        behind = torch.arange(k + s - 1) - torch.arange(k - 1, -1, -1).unsqueeze(1)
+        each = ((behind >= 0) & (behind < s)).to(places.dtype)
+        places = (places[:, None, :, None] * each[None, :, None, :]).flatten(2, 3).flatten(0, 1)
+        size.append(k + s - 1)
+    # One small product: less than a hundredth of the convolution's time, so that nothing is kept that could be stale.
+    return (weight.transpose(0, 1).flatten(2) @ places.to(weight)).unflatten(2, size)

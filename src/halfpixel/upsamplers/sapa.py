@@ -43,7 +43,7 @@ class Sapa(Upsampler):
     """The window's weights are a softmax of inner products of the guide's pixel with the features of the window.
 
     **Convention:** query = q(norm_en(guide)), key = k(norm_de(x)), weights softmax(<query, key>) without a root, values
-    x as they are. First weights N(0, 0.02).
+    x as they are. First weights N(0, 0.02). These are SAPA-B and SAPA-I; SAPA-D, with learned points, is not here.
     Options: up_kernel: the window, odd. embedding: of query and key; None: SAPA-I, no parameters, guides with as many
         channels as the result. padding: "renorm", "replicate", "zeros".
     """
@@ -73,5 +73,7 @@ class Sapa(Upsampler):
         plain = self.embedding is None
         query = guide if plain else self.q(self.norm_en(guide))
         key = x if plain else self.k(self.norm_de(x))
-        weights = functional.local_attention_weights(query, key, self.up_kernel, scale=1.0, padding=self.padding)
-        return functional.reassemble(x, weights, self.up_kernel, padding=inside(self.padding))
+        scores = functional.local_attention_weights(
+            query, key, self.up_kernel, scale=1.0, padding=self.padding, softmax=False
+        )
+        return functional.reassemble(x, scores, self.up_kernel, padding=inside(self.padding), softmax=True)
