@@ -60,7 +60,8 @@ struct Convolution {
 
 // Arrays that `ways` writes or reads as they are given; the elements that weights' strides reach are the caller's to have.
 void window_of(Out x, Out y, Out w, const char* code, const char* weight_code, int way, const std::vector<int64_t>& sizes, bool last, bool replicate,
-               const std::vector<int64_t>& scale, const std::vector<int64_t>& steps, bool softmax, std::optional<Out> logits) {
+               const std::vector<int64_t>& scale, const std::vector<int64_t>& steps, bool softmax, std::optional<Out> logits,
+               std::optional<Out> grad_x) {
   if (sizes.size() != 9 || scale.size() != 2 || steps.size() != 6 || way < 0 || way > 2)
     throw std::invalid_argument("window: sizes are batch, channels, groups, in, out, kernel; two scales; six steps; a way of 0 to 2");
   hp::WindowSpec s{};
@@ -82,8 +83,10 @@ void window_of(Out x, Out y, Out w, const char* code, const char* weight_code, i
     if (a->itemsize() != size_t(hp::element_bytes(s.type))) throw std::invalid_argument("the element code does not fit the arrays");
   if (w.itemsize() != size_t(hp::element_bytes(s.weight_type))) throw std::invalid_argument("the element code does not fit the weights");
   if (logits && (logits->size() != w.size() || logits->itemsize() != w.itemsize() || !dense(*logits))) throw std::invalid_argument("window: logits lie as the weights do");
+  if (grad_x && (grad_x->size() != x.size() || grad_x->itemsize() != x.itemsize() || !dense(*grad_x)))
+    throw std::invalid_argument("window: the gradient of x lies as x does");
   Unlocked unlocked;
-  hp::window(s, hp::WindowWay(way), bytes_of(x), bytes_of(y), bytes_of(w), logits ? bytes_of(*logits) : nullptr);
+  hp::window(s, hp::WindowWay(way), bytes_of(x), bytes_of(y), bytes_of(w), logits ? bytes_of(*logits) : nullptr, grad_x ? bytes_of(*grad_x) : nullptr);
 }
 
 hp::SampleSpec sample_spec_of(int64_t batch, int64_t groups, int64_t channels, const std::vector<int64_t>& in, const std::vector<int64_t>& out,
@@ -164,7 +167,7 @@ void bind_layers(nb::module_& m) {
         "grad"_a.noconvert(), "x"_a.noconvert(), "weight"_a.noconvert(), "grad_x"_a.noconvert().none(), "grad_weight"_a.noconvert().none(), "code"_a,
         "batch"_a, "channels"_a, "each"_a, "last"_a, "sizes"_a);
   m.def("window", &window_of, "x"_a.noconvert(), "y"_a.noconvert(), "w"_a.noconvert(), "code"_a, "weight_code"_a, "way"_a, "sizes"_a, "last"_a,
-        "replicate"_a, "scale"_a, "steps"_a, "softmax"_a, "logits"_a.none());
+        "replicate"_a, "scale"_a, "steps"_a, "softmax"_a, "logits"_a.none(), "grad_x"_a.none() = nb::none());
   // how: mode, padding, aligned; last: the layouts of x and of the result; offsets: their scale (0: a grid), at the output's
   // size, channels last.
   m.def("sample",

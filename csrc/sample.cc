@@ -16,6 +16,7 @@ namespace hp {
 namespace {
 
 constexpr int64_t kThreadTaps = 16 << 10;     // less work than this a thread is not worth waking it
+constexpr int64_t kGathered = 4;              // channels; of more loads of several channels at once are faster
 constexpr int64_t kBlockBytes = 512 << 10;    // of turned input that should stay near
 constexpr int64_t kStreamBytes = 8 << 20;     // larger results leave no use for the caches
 constexpr int64_t kBackParts = 4;             // ways that the gradient of a few planes is parted
@@ -53,7 +54,8 @@ Sampling prepared(const SampleSpec& s, Type type, Type at_type) {
   job.at_type = at_type;
   job.cells = s.in[0] * s.in[1] * s.in[2];
   job.pixels = s.out[0] * s.out[1] * s.out[2];
-  job.width = s.channels <= 4 ? 4 : 64 / real_bytes(type);
+  job.width = s.channels <= 2 ? std::max<int64_t>(s.channels, 1) : s.channels <= 4 ? 4 : 64 / real_bytes(type);
+  job.gathers = s.channels <= kGathered && taps(s) <= 8 && job.cells * (s.x_last ? s.groups * s.channels : 1) <= INT32_MAX;
   job.blocks = (s.channels + job.width - 1) / job.width;
   job.together = job.parts = 1;
   job.part = job.pixels;
@@ -111,15 +113,16 @@ void sample(const SampleSpec& s, Type type, Type at_type, const char* x, const c
   job.x = x;
   job.at = at;
   job.out = out;
+  if (job.gathers) job.width = job.blocks = 1;
   job.direct = s.x_last && s.channels >= 64 / real_bytes(type);
   if (job.direct) job.width = 64 / real_bytes(type);
-  job.together = job.direct ? job.blocks : std::clamp<int64_t>(kBlockBytes / block_bytes(job), 1, job.blocks);
-  job.stream = (!s.out_last || job.direct) && planes * s.channels * job.pixels * element_bytes(type) >= kStreamBytes && type == Type::f32;
+  job.together = job.gathers ? 1 : job.direct ? job.blocks : std::clamp<int64_t>(kBlockBytes / block_bytes(job), 1, job.blocks);
+  job.stream = (!s.out_last || job.direct || job.gathers) && planes * s.channels * job.pixels * element_bytes(type) >= kStreamBytes && type == Type::f32;
   const int threads = threads_for(job);
   const int64_t tasks = job.direct ? s.batch : planes * ((job.blocks + job.together - 1) / job.together);
   const int64_t wanted = threads == 1 ? 1 : (job.direct ? 8 : 2) * int64_t(threads);
   part_pixels(job, (wanted + tasks - 1) / tasks);
-  const int64_t bytes = job.direct ? up_to(s.channels * element_bytes(type), 64) : job.together * block_bytes(job);
+  const int64_t bytes = job.gathers ? 0 : job.direct ? up_to(s.channels * element_bytes(type), 64) : job.together * block_bytes(job);
   run(job, SampleStep::forward, tasks * job.parts, threads, bytes);
 }
 
@@ -146,7 +149,7 @@ void sample_back(const SampleSpec& s, Type type, Type at_type, const char* grad,
     partial = room(std::max<int64_t>(tasks * s.dims * job.pixels * real_bytes(type), 1));
     job.partial = partial.get();
   }
-  const int64_t own = ((grad_x && !job.sums) + (grad_at != nullptr)) * block_bytes(job);
+  const int64_t own = ((grad_x && !job.sums) + (grad_at && !job.gathers)) * block_bytes(job);
   run(job, SampleStep::backward, tasks * job.parts, threads, own);
   if (job.sums) run(job, SampleStep::fold_x, tasks * ((job.cells + kFoldedCells - 1) / kFoldedCells), threads, 0);
   if (!grad_at) return;

@@ -47,6 +47,7 @@ struct Sampling {
   int64_t blocks, together;  // blocks of a group; those of a task
   int64_t parts, part;       // parts of the output's pixels, and their length
   bool direct;               // forward: x is read where it lies
+  bool gathers;              // few channels: lanes are pixels, x is read where it lies
   bool stream;               // results are stored past the caches
   char *sums, *partial;      // gradients of x of each part, where there are several; of positions, of each block
 };

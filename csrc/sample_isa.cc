@@ -3,7 +3,7 @@
 //
 // Lanes are channels: a tap is a load of consecutive channels, whatever the positions. Planes apart are first turned into blocks of
 // a few channels, a pixel's side by side, and results are turned back tile by tile; both cost less than gathers do.
-#include "sample_taps.hh"
+#include "sample_gather.hh"
 
 namespace hp {
 namespace {
@@ -68,32 +68,22 @@ void sum_tile(const C* tile, C* sums) {
   HP_UNROLL for (int i = 0; i < kTile / kLanes<C>; ++i) store_as(sums + i * kLanes<C>, v[i]);
 }
 
-// A group's channels in an array of pixels.
-struct Place {
-  bool last;
-  int64_t pixels, channels, groups;  // of a plane; of a group; of a sample
-  int64_t first(int64_t b, int64_t channel) const {  // element of pixel 0
-    return last ? b / groups * pixels * step() + b % groups * channels + channel : (b * channels + channel) * pixels;
-  }
-  int64_t step() const { return last ? groups * channels : 1; }  // to the next pixel
-};
-
-// kTile pixels of D channels that lie side by side, to four apiece or back.
-template <class C, int D, bool kBack>
+// kTile pixels of D channels that lie side by side, to L apiece or back.
+template <class C, int L, int D, bool kBack>
 HP_INLINE void space_out(const C* from, C* to) {
   HP_UNROLL for (int p = 0; p < kTile; ++p)
     HP_UNROLL for (int c = 0; c < D; ++c) {
-      if constexpr (kBack) to[p * D + c] = from[p * 4 + c];
-      else to[p * 4 + c] = from[p * D + c];
+      if constexpr (kBack) to[p * D + c] = from[p * L + c];
+      else to[p * L + c] = from[p * D + c];
     }
 }
-template <class C, bool kBack>
+template <class C, int L, bool kBack>
 void space_out_any(int64_t channels, const C* from, C* to) {
   switch (channels) {
-    case 1: return space_out<C, 1, kBack>(from, to);
-    case 2: return space_out<C, 2, kBack>(from, to);
-    case 3: return space_out<C, 3, kBack>(from, to);
-    default: return space_out<C, 4, kBack>(from, to);
+    case 1: return space_out<C, L, 1, kBack>(from, to);
+    case 2: return space_out<C, L, L < 2 ? L : 2, kBack>(from, to);
+    case 3: return space_out<C, L, L < 3 ? L : 3, kBack>(from, to);
+    default: return space_out<C, L, L < 4 ? L : 4, kBack>(from, to);
   }
 }
 
@@ -104,10 +94,10 @@ template <class C, class T, int L>
 void take_tile(const Place& place, const T* x, int64_t channels, int64_t count, C* tile) {
   if (place.last) {
     if (channels < L) __builtin_memset(tile, 0, size_t(count * L) * sizeof(C));
-    if (L == 4 && place.step() == channels && count == kTile) {
+    if (L <= 4 && place.step() == channels && count == kTile) {
       C together[4 * kTile];
       widen_row<T, C>(x, kTile * channels, together);
-      return space_out_any<C, false>(channels, together, tile);
+      return space_out_any<C, L, false>(channels, together, tile);
     }
     for (int64_t p = 0; p < count; ++p) {
       __builtin_prefetch(x + (p + kAhead) * place.step());
@@ -136,9 +126,9 @@ template <class C, class T, int L>
 void put_tile(const Place& place, const C* tile, int64_t channels, int64_t count, T* out, bool stream) {
   const Rounding even = Rounding::half_even;
   if (place.last) {
-    if (L == 4 && place.step() == channels && count == kTile) {
+    if (L <= 4 && place.step() == channels && count == kTile) {
       C together[4 * kTile];
-      space_out_any<C, true>(channels, tile, together);
+      space_out_any<C, L, true>(channels, tile, together);
       return store_row<T, C>(together, kTile * channels, out, even, false);
     }
     for (int64_t p = 0; p < count; ++p) {
@@ -232,9 +222,6 @@ void draw_pixels_any(int taps_of_pixel, const T* x, int64_t step, const T* nowhe
     default: return draw_pixels<C, T, 16>(x, step, nowhere, taps, count, channels, out, stream);
   }
 }
-
-Place place_of_input(const Sampling& job) { return {job.spec.x_last, job.cells, job.spec.channels, job.spec.groups}; }
-Place place_of_output(const Sampling& job) { return {job.spec.out_last, job.pixels, job.spec.channels, job.spec.groups}; }
 
 // A block of channels with a cell of zeros at the end.
 template <class C, class T, int L>
@@ -407,7 +394,7 @@ void backward(const Sampling& job, int64_t task, char* arena) {
     __builtin_memset(sums, 0, size_t(size) * sizeof(C));
     if (!job.sums) memory += size;
   }
-  if (job.grad_at) {
+  if (job.grad_at && !job.gathers) {
     fill_block<C, T, L>(in, reinterpret_cast<const T*>(job.x) + in.first(b, j * L), channels, memory);
     x = memory;
   }
@@ -416,8 +403,16 @@ void backward(const Sampling& job, int64_t task, char* arena) {
   const Part part(job, number);
   for (int64_t p = part.begin; p < part.end; p += kSampled) {
     const int64_t count = smaller(kSampled, part.end - p);
-    if (x) taps_of<C, true>(job, b, p, count, taps);
+    if (job.grad_at) taps_of<C, true>(job, b, p, count, taps);
     else taps_of<C, false>(job, b, p, count, taps);
+    if (job.grad_at && job.gathers) {
+      alignas(64) C rows[4][kSampled] = {};
+      rows_in<C, T>(out, grad + p * out.step(), count, rows);
+      const T* from = reinterpret_cast<const T*>(job.x) + in.first(b, 0);
+      if (s.dims == 3) gather_slopes<C, T, 8, 3>(in, from, taps, count, rows, partial + p, job.pixels);
+      else gather_slopes<C, T, 4, 2>(in, from, taps, count, rows, partial + p, job.pixels);
+      if (!sums) continue;
+    }
     for (int64_t q = 0; q < count; q += kTile) {
       const int64_t here = smaller(kTile, count - q);
       take_tile<C, T, L>(out, grad + (p + q) * out.step(), channels, here, tile);
@@ -517,6 +512,13 @@ void fold_at(const Sampling& job, int64_t task) {
 template <class C, class T, int L>
 void run_block(SampleStep step, const Sampling& job, int64_t task, char* arena) {
   if (step == SampleStep::forward) {
+    if (L == 1 && job.gathers) {
+      switch (taps_count(job.spec)) {
+        case 1: return gather_forward<C, T, 1>(job, task, arena);
+        case 4: return gather_forward<C, T, 4>(job, task, arena);
+        default: return gather_forward<C, T, 8>(job, task, arena);
+      }
+    }
     if constexpr (L == 64 / int(sizeof(C)))
       if (job.direct) return forward_direct<C, T>(job, task, arena);
     return forward<C, T, L>(job, task, arena);
@@ -528,6 +530,8 @@ void run_block(SampleStep step, const Sampling& job, int64_t task, char* arena) 
 template <class C, class T>
 void run_step(SampleStep step, const Sampling& job, int64_t task, char* arena) {
   if (step == SampleStep::fold_at) return fold_at<C>(job, task);
+  if (job.width == 1) return run_block<C, T, 1>(step, job, task, arena);
+  if (job.width == 2) return run_block<C, T, 2>(step, job, task, arena);
   if (job.width == 4) return run_block<C, T, 4>(step, job, task, arena);
   run_block<C, T, 64 / int(sizeof(C))>(step, job, task, arena);
 }

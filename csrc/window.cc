@@ -21,6 +21,7 @@ constexpr int64_t kTileBytes = 32 << 10;       // of the weights of a tile, whic
 constexpr int64_t kRowsBytes = 512 << 10;      // of the rows that a window needs
 constexpr int64_t kStreamBytes = 4 << 20;      // results from here on would only push others out of the caches
 constexpr int64_t kFewColumns = 12;            // fewer leave most lanes empty
+constexpr int64_t kFewWidth = 4096;            // of a row that is worked on as one
 
 [[noreturn]] void refuse(const char* why) { throw std::invalid_argument(why); }
 
@@ -116,11 +117,12 @@ void lay_scratch(Window& w, int64_t item) {
     const int64_t reach = up_to(2 * w.r_w, kWindowPad), together = w.way == WindowWay::back_w ? kWindowTurn : 4;
     w.at_rows = take(s.kernel[0] * w.part * w.row);
     w.at_zero = take(w.row);
-    w.at_weights = take(w.streams * w.taps * w.tile);
+    const int64_t margin = w.way == WindowWay::back_x ? reach : 0, ends = margin + kWindowPad;
+    w.at_weights = take(w.streams * w.taps * (w.tile + margin) + ends);
     w.at_soft = take(soft ? w.streams * w.taps * w.tile : 0);
-    w.at_y = take(w.streams * together * w.tile);
-    w.at_sums = take(w.way == WindowWay::back_x ? 4 * s.kernel[1] * (w.tile + 2 * reach + kWindowPad) : 0);
-    w.at_spare = take(w.streams * w.tile + kWindowPad);
+    w.at_y = take(w.streams * together * (w.tile + margin) + ends);
+    w.at_sums = take(0);
+    w.at_spare = take((s.last ? 2 * s.channels : 1) * w.streams * w.tile + kWindowPad);
   } else {
     const int64_t pixels = w.rows_together * s.out[1], longest = up_to(std::max({s.in[1], s.out[1], kWindowPad}), kWindowPad);
     w.at_rows = take(s.kernel[0] * w.row);
@@ -147,6 +149,34 @@ void lay_strips(Window& w, int threads) {
   w.tasks = others * w.strips;
 }
 
+// A softmax for few channels: all columns together, and a strip's rows of x and of its gradient.
+void lay_few(Window& w, int64_t item, int threads) {
+  const WindowSpec& s = w.spec;
+  w.rows_together = w.parts = w.tiles = 1;
+  w.tile = w.pitch = up_to(s.in[1], kWindowPad);
+  w.row = up_to(w.tile + 2 * w.r_w, kWindowPad);
+  const int64_t others = s.batch * s.groups, row = w.group_channels * w.row, arrays = 1 + (w.grad_x != nullptr);
+  const int64_t needed = std::max<int64_t>(parts_of(threads, others), parts_of(s.in[0] * row * arrays * item, kRowsBytes));
+  const int64_t wanted = threads == 1 || w.grad_x ? needed : std::max(needed, parts_of(4 * threads, others));
+  w.strip = std::max(parts_of(s.in[0], wanted), std::min(parts_of(s.in[0], needed), s.kernel[0]));
+  w.strips = parts_of(s.in[0], w.strip);
+  w.tasks = others * w.strips;
+  int64_t at = 0;
+  const auto take = [&](int64_t elements) {
+    const int64_t here = at;
+    at += up_to(elements * item, 64);
+    return here;
+  };
+  w.at_tags = take(s.kernel[0] * 6);
+  w.at_rows = take((w.strip + 2 * w.r_h) * row);
+  w.at_weights = take(w.streams * w.taps * w.tile);
+  w.at_soft = take(w.group_channels * w.taps * w.tile);
+  w.at_y = take(w.group_channels * w.streams * w.tile);
+  w.at_sums = take(w.grad_x ? w.strip * row : 0);
+  w.at_spare = take((s.last ? 2 * s.channels : 1) * w.streams * w.tile + w.taps * kWindowPad);
+  w.scratch_bytes = at + 64;
+}
+
 struct Running {
   const Window* window;
   void (*run)(const Window&, int64_t, char*);
@@ -160,10 +190,17 @@ void run_one(void* context, int64_t task) {
 
 }  // namespace
 
-void window(const WindowSpec& s, WindowWay way, char* x, char* y, char* weights, const char* logits) {
-  check(s);
+void window(const WindowSpec& given, WindowWay way, char* x, char* y, char* weights, const char* logits, char* grad_x) {
+  check(given);
+  WindowSpec s = given;
+  s.last = s.last && s.channels > 1;
   if ((way == WindowWay::back_w && s.softmax) != (logits != nullptr)) refuse("window: logits belong to the gradient of a softmax");
-  if (s.batch == 0 || s.channels == 0 || (s.out[0] * s.out[1] == 0 && way != WindowWay::back_x)) return;
+  if (grad_x && !logits) refuse("window: both gradients are those of a softmax");
+  if (s.batch == 0 || s.channels == 0) return;
+  if (s.out[0] * s.out[1] == 0 && way != WindowWay::back_x) {
+    if (grad_x) window(given, WindowWay::back_x, grad_x, y, const_cast<char*>(logits));
+    return;
+  }
   const std::vector<int32_t> rows = firsts(s.in[0], s.out[0]), columns = firsts(s.in[1], s.out[1]);
   Window w{};
   w.spec = s;
@@ -174,17 +211,25 @@ void window(const WindowSpec& s, WindowWay way, char* x, char* y, char* weights,
   w.part = w.group_channels = s.channels / s.groups;
   w.streams = most(columns);
   const bool whole = s.out[1] % s.in[1] == 0 && s.out[1] > 0;
-  w.phases = !s.last && whole && (s.in[1] >= kFewColumns || w.group_channels < kWindowPad);
+  const bool few = w.group_channels <= kFewChannels;
+  w.phases = whole && (s.last ? few && s.groups == 1 : s.in[1] >= kFewColumns || w.group_channels < kWindowPad);
+  w.few = w.phases && few && s.softmax && s.in[1] <= kFewWidth;
+  w.grad_x = !w.few ? nullptr : way == WindowWay::back_x ? x : grad_x;
   const double work = double(s.batch * s.channels) * double(s.out[0] * s.out[1]) * double(w.taps);
   const int threads = int(std::min<double>(num_threads(), work / kThreadWork + 1));
   const int64_t item = s.type == Type::f64 ? 8 : 4;
   w.stream = way == WindowWay::forward && s.batch * s.channels * s.out[0] * s.out[1] * element_bytes(s.type) >= kStreamBytes;
-  (w.phases ? lay_phases : lay_pixels)(w, item, threads);
-  lay_scratch(w, item);
-  lay_strips(w, threads);
+  if (w.few) {
+    lay_few(w, item, threads);
+  } else {
+    (w.phases ? lay_phases : lay_pixels)(w, item, threads);
+    lay_scratch(w, item);
+    lay_strips(w, threads);
+  }
   Running running{&w, current_isa()->window};
   parallel_for(w.tasks, threads, run_one, &running);
   if (running.out_of_memory) throw std::bad_alloc();
+  if (grad_x && !w.few) window(given, WindowWay::back_x, grad_x, y, const_cast<char*>(logits));
 }
 
 }  // namespace hp

@@ -10,7 +10,7 @@
 //   one type, float to bfloat16; sums are of float, or of double for doubles. Weights have that type, or float32 beside halves.
 // - Weights lie by strides, in elements: see at(). So they may come channels-last, or before a pixel shuffle.
 // - With `softmax` weights are logits, and the weights are their softmax over the taps of a group; back_w writes their gradient and
-//   reads them too. Results of exp below the least normal number are 0.
+//   reads them too, and given a place for it writes the gradient of x as well. Results of exp below the least normal number are 0.
 // - Taps outside of the input count nothing, and with `replicate` are the nearest pixel.
 // - Every element that is written is one sum in a fixed order: results depend neither on the number of threads nor on how work is
 //   parted. A result is written once; arrays do not overlap.
@@ -41,6 +41,7 @@ struct WindowSpec {
 };
 
 constexpr int64_t kWindowPad = 16;   // lanes of the widest register
+constexpr int64_t kFewChannels = 4;  // whose sums stay in registers together
 constexpr int64_t kWindowTurn = 16;  // channels whose products are summed before their sums are put away
 
 struct Window {
@@ -48,9 +49,11 @@ struct Window {
   WindowWay way;
   char *x, *y, *w;
   const char* logits;         // of back_w with softmax; lie as w does
+  char* grad_x;               // the gradient of x, with few channels: of back_x, or of back_w too
   const int32_t *first_row, *first_col;  // first output row of each input row, and of the end; the same for columns
   bool phases;                // lanes along the low-resolution columns, otherwise along channels
-  bool stream;                // y is stored past the caches
+  bool few;                   // a softmax for few channels
+  bool stream;                // y is stored past the caches; of the gradient of logits with few channels, that
   int64_t r_h, r_w, taps;     // reach of the window, its size
   int64_t group_channels;
   int64_t part, parts;        // channels of a group in a task
@@ -65,6 +68,6 @@ struct Window {
 };
 
 // What is not written is only read. Throws std::invalid_argument where the sizes or types are none of the contract's.
-void window(const WindowSpec& spec, WindowWay way, char* x, char* y, char* w, const char* logits = nullptr);
+void window(const WindowSpec& spec, WindowWay way, char* x, char* y, char* w, const char* logits = nullptr, char* grad_x = nullptr);
 
 }  // namespace hp

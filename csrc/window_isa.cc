@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Sums over windows, compiled once per instruction set. See window.hh.
+#include "window_few.hh"
 #include "window_phases.hh"
 #include "window_pixels.hh"
 
@@ -18,7 +19,8 @@ void run_way(const Window& w, int64_t task, char* arena) {
 
 template <class C>
 void run_task(const Window& w, int64_t task, char* arena) {
-  if (w.phases) run_way<Phases<C>>(w, task, arena);
+  if (w.few) Few<C>(w, task, arena).run();
+  else if (w.phases) run_way<Phases<C>>(w, task, arena);
   else run_way<Pixels<C>>(w, task, arena);
 }
 

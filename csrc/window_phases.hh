@@ -37,6 +37,7 @@ struct Phases {
   TapRow* tap_rows;
   C *rows, *zero, *weights, *soft, *streams, *sums, *spare;
   int64_t ways, t0, here;  // streams of a row; the tile's first column and its columns
+  int64_t w_pitch, y_pitch;  // of a tap's weights, of a stream: for the gradient of x both lie between margins of 0
 
   Phases(const Window& window, int64_t task, char* arena)
       : w(window), s(window.spec), at(window, task), codec(hp::codec<C>(s.type)), weight_codec(hp::codec<C>(s.weight_type)) {
@@ -46,6 +47,11 @@ struct Phases {
     rows = part(w.at_rows), zero = part(w.at_zero), weights = part(w.at_weights), streams = part(w.at_y), sums = part(w.at_sums);
     spare = part(w.at_spare), soft = part(w.at_soft);
     ways = s.out[1] / s.in[1];
+    w_pitch = y_pitch = w.tile;
+    if (w.way == WindowWay::back_x && !w.few) {
+      w_pitch = y_pitch = w.tile + reach();
+      weights += reach(), streams += reach();
+    }
     choose(at.tile);
   }
   void choose(int64_t tile) {
@@ -53,8 +59,12 @@ struct Phases {
     here = smaller(w.tile, s.in[1] - t0);
   }
 
-  char* x_row(int64_t c, int64_t row) const { return w.x + ((at.n * s.channels + c) * s.in[0] + row) * s.in[1] * codec.bytes; }
-  char* y_row(int64_t c, int64_t row) const { return w.y + (((at.n * s.channels + c) * s.out[0] + row) * s.out[1] + t0 * ways) * codec.bytes; }
+  // Few channels may also come last: their planes are taken apart on the way.
+  int64_t element(const int64_t* size, int64_t c, int64_t row, int64_t col) const {
+    return s.last ? ((at.n * size[0] + row) * size[1] + col) * s.channels + c : ((at.n * s.channels + c) * size[0] + row) * size[1] + col;
+  }
+  char* x_row(char* base, int64_t c, int64_t row) const { return base + element(s.in, c, row, 0) * codec.bytes; }
+  char* y_row(int64_t c, int64_t row) const { return w.y + element(s.out, c, row, t0 * ways) * codec.bytes; }
 
   // Channels and planes of phases are many streams, of which processors follow a few: what the next input row takes from each is
   // asked for when this one takes its own.
@@ -64,22 +74,29 @@ struct Phases {
 
   // ---------------------------------------------------------------------------------------------- rows of x
 
+  void padded_row(int64_t b, C* to) {
+    const int64_t low = t0 - w.r_w, first = larger(low, 0), last = smaller(t0 + w.tile + w.r_w, s.in[1]);
+    for (int64_t c = 0; c < at.channels; ++c, to += w.row) {
+      const char* from = x_row(w.x, at.channel + c, b);
+      if (s.last) {
+        codec.gather(from + first * s.channels * codec.bytes, s.channels, last - first, to + (first - low), 1);
+      } else {
+        codec.in(from + first * codec.bytes, last - first, to + (first - low));
+        ask(from + (first + s.in[1]) * codec.bytes, (last - first) * codec.bytes);
+      }
+      const C before = s.replicate && first > low ? to[first - low] : C(0), behind = s.replicate ? to[last - 1 - low] : C(0);
+      for (int64_t i = 0; i < first - low; ++i) to[i] = before;
+      for (int64_t i = last - low; i < w.row; ++i) to[i] = behind;
+    }
+  }
+
   // A row of every channel, padded by the window's reach, unless it is there already.
   C* row_of(int64_t b) {
     const int64_t slot = b % s.kernel[0];
     C* made = rows + slot * at.channels * w.row;
     if (tag[slot] == b) return made;
     tag[slot] = b;
-    const int64_t low = t0 - w.r_w, first = larger(low, 0), last = smaller(t0 + w.tile + w.r_w, s.in[1]);
-    for (int64_t c = 0; c < at.channels; ++c) {
-      C* to = made + c * w.row;
-      const char* from = x_row(at.channel + c, b);
-      codec.in(from + first * codec.bytes, last - first, to + (first - low));
-      ask(from + (first + s.in[1]) * codec.bytes, (last - first) * codec.bytes);
-      const C before = s.replicate && first > low ? to[first - low] : C(0), behind = s.replicate ? to[last - 1 - low] : C(0);
-      for (int64_t i = 0; i < first - low; ++i) to[i] = before;
-      for (int64_t i = last - low; i < w.row; ++i) to[i] = behind;
-    }
+    padded_row(b, made);
     return made;
   }
 
@@ -106,7 +123,7 @@ struct Phases {
     const int64_t next = shuffled ? s.w_col : s.w_col * ways, phase = shuffled ? s.w_sub_col : s.w_col;
     for (int64_t o = oh; o < oh_end; ++o)
       for (int64_t t = 0; t < w.taps; ++t)
-        f(base + (s.at(at.n, at.group * w.taps + t, o, 0) + t0 * next) * weight_codec.bytes, next, phase, memory + ((o - oh) * ways * w.taps + t) * w.tile);
+        f(base + (s.at(at.n, at.group * w.taps + t, o, 0) + t0 * next) * weight_codec.bytes, next, phase, memory + ((o - oh) * ways * w.taps + t) * w_pitch);
   }
 
   void weights_in(int64_t oh, int64_t oh_end) {
@@ -115,7 +132,7 @@ struct Phases {
   }
 
   void logits_in(const char* base, C* memory, int64_t oh, int64_t oh_end) {
-    const int64_t pitch = w.taps * w.tile, bytes = weight_codec.bytes;
+    const int64_t pitch = w.taps * w_pitch, bytes = weight_codec.bytes;
     each_weights(base, memory, oh, oh_end, [&](const char* p, int64_t next, int64_t phase, C* to) {
       if (next == ways && phase == 1 && ways > 1) {
         weight_codec.in(p, here * ways, spare);
@@ -133,21 +150,21 @@ struct Phases {
 
   // Logits become their softmax over taps.
   void exponents(C* memory, int64_t count) {
-    for (int64_t p = 0; p < count; ++p, memory += w.taps * w.tile)
+    for (int64_t p = 0; p < count; ++p, memory += w.taps * w_pitch)
       for (int64_t i = 0; i < w.tile; i += L) {
         C* at = memory + i;
         V<C> top = load_as<V<C>>(at), sum{};
         for (int64_t t = 1; t < w.taps; ++t) {
-          const V<C> v = load_as<V<C>>(at + t * w.tile);
+          const V<C> v = load_as<V<C>>(at + t * w_pitch);
           top = v > top ? v : top;
         }
         for (int64_t t = 0; t < w.taps; ++t) {
-          const V<C> e = exponent<C>(load_as<V<C>>(at + t * w.tile) - top);
-          store_as(at + t * w.tile, e);
+          const V<C> e = exponent<C>(load_as<V<C>>(at + t * w_pitch) - top);
+          store_as(at + t * w_pitch, e);
           sum += e;
         }
         const V<C> part = splat<C>(1) / sum;
-        for (int64_t t = 0; t < w.taps; ++t) store_as(at + t * w.tile, load_as<V<C>>(at + t * w.tile) * part);
+        for (int64_t t = 0; t < w.taps; ++t) store_as(at + t * w_pitch, load_as<V<C>>(at + t * w_pitch) * part);
       }
   }
 
@@ -168,7 +185,10 @@ struct Phases {
 
   void weights_out(int64_t oh, int64_t oh_end) {
     if (s.softmax) through_softmax(oh, oh_end);
-    const int64_t pitch = w.taps * w.tile, bytes = weight_codec.bytes;
+    gradients_out(oh, oh_end);
+  }
+  void gradients_out(int64_t oh, int64_t oh_end) {
+    const int64_t pitch = w.taps * w_pitch, bytes = weight_codec.bytes;
     each_weights(w.w, weights, oh, oh_end, [&](char* p, int64_t next, int64_t phase, C* from) {
       if (next == ways && phase == 1 && ways > 1) {
         alternated<C, true>(spare, from, pitch, ways, w.tile);
@@ -183,22 +203,63 @@ struct Phases {
 
   // ---------------------------------------------------------------------------------------------- y
 
-  // The rows [oh, oh_end) of a channel as streams, lanes beyond the tile's columns 0; and back.
-  void y_in(int64_t c, int64_t oh, int64_t oh_end, C* to, int64_t pitch) {
-    for (int64_t o = oh; o < oh_end; ++o, to += ways * pitch) {
-      C* row = ways == 1 ? to : spare;
-      codec.in(y_row(c, o), here * ways, row);
-      ask(y_row(c, o + oh_end - oh), here * ways * codec.bytes);
-      clear(row + here * ways, (w.tile - here) * ways);
-      if (ways > 1) alternated<C, false>(row, to, pitch, ways, w.tile);
+  // The rows [oh, oh_end) of channels [c, c + count) as streams, channels `pitch` apart, lanes beyond the tile's columns 0; and back.
+  void ys_in(int64_t c, int64_t count, int64_t oh, int64_t oh_end, C* streams, int64_t pitch) {
+    const int64_t n = here * ways;
+    for (int64_t o = oh; o < oh_end; ++o, streams += ways * y_pitch) {
+      if (s.last) planes_in(c, count, o);
+      for (int64_t k = 0; k < count; ++k) {
+        C *row = s.last ? plane(k) : spare, *to = streams + k * pitch;
+        if (!s.last) {
+          const char* from = y_row(at.channel + c + k, o);
+          ask(from + (oh_end - oh) * s.out[1] * codec.bytes, n * codec.bytes);
+          if (codec.bytes == int64_t(sizeof(C)) && here == w.tile) {
+            alternated<C, false>(const_cast<C*>(reinterpret_cast<const C*>(from)), to, y_pitch, ways, w.tile);
+            continue;
+          }
+          if (ways == 1) row = to;
+          codec.in(from, n, row);
+        }
+        clear(row + n, (w.tile - here) * ways);
+        if (row != to) alternated<C, false>(row, to, y_pitch, ways, w.tile);
+      }
     }
   }
-  void y_out(int64_t c, int64_t oh, int64_t oh_end, C* from, int64_t pitch) {
-    for (int64_t o = oh; o < oh_end; ++o, from += ways * pitch) {
-      C* row = ways == 1 ? from : spare;
-      if (ways > 1) alternated<C, true>(row, from, pitch, ways, w.tile);
-      codec.out(row, here * ways, y_row(c, o), w.stream);
+  void ys_out(int64_t c, int64_t count, int64_t oh, int64_t oh_end, C* streams, int64_t pitch) {
+    const int64_t n = here * ways;
+    for (int64_t o = oh; o < oh_end; ++o, streams += ways * y_pitch) {
+      for (int64_t k = 0; k < count; ++k) {
+        C *row = s.last ? plane(k) : spare, *from = streams + k * pitch;
+        char* to = s.last ? nullptr : y_row(at.channel + c + k, o);
+        if (!s.last && !w.stream && codec.bytes == int64_t(sizeof(C)) && here % L == 0) {
+          alternated<C, true>(reinterpret_cast<C*>(to), from, y_pitch, ways, here);
+          continue;
+        }
+        if (ways == 1 && !s.last) row = from;
+        else alternated<C, true>(row, from, y_pitch, ways, w.tile);
+        if (!s.last) codec.out(row, n, to, w.stream);
+      }
+      if (s.last) planes_out(c, count, o);
     }
+  }
+
+  // A row of y, channels last, from and to planes of its channels.
+  C* plane(int64_t k) const { return spare + (s.channels + k) * ways * w.tile; }
+  void planes_in(int64_t c, int64_t count, int64_t o) {
+    const int64_t n = here * ways;
+    if (count == s.channels) {
+      codec.in(y_row(0, o), n * count, spare);
+      return alternated<C, false>(spare, plane(0), ways * w.tile, count, (n + L - 1) / L * L);
+    }
+    for (int64_t k = 0; k < count; ++k) codec.gather(y_row(at.channel + c + k, o), s.channels, n, plane(k), 1);
+  }
+  void planes_out(int64_t c, int64_t count, int64_t o) {
+    const int64_t n = here * ways;
+    if (count == s.channels) {
+      alternated<C, true>(spare, plane(0), ways * w.tile, count, (n + L - 1) / L * L);
+      return codec.out(spare, n * count, y_row(0, o), w.stream);
+    }
+    for (int64_t k = 0; k < count; ++k) codec.scatter(plane(k), 1, n, y_row(at.channel + c + k, o), s.channels);
   }
 
   // f(first output row, end, streams) for the rows of input row b, as many together as belong together.
@@ -246,7 +307,7 @@ struct Phases {
         default: sums_of<4, CB>(c, first); break;
       }
     }
-    for (int k = 0; k < CB; ++k) y_out(at.channel + c + k, oh, oh_end, streams + k * w.streams * w.tile, w.tile);
+    ys_out(c, CB, oh, oh_end, streams, w.streams * w.tile);
   }
 
   void forward() {
@@ -312,7 +373,7 @@ struct Phases {
         clear(weights, count * w.taps * w.tile);
         for (int64_t c = 0; c < at.channels; c += kWindowTurn) {
           const int64_t channels = smaller(kWindowTurn, at.channels - c);
-          for (int64_t k = 0; k < channels; ++k) y_in(at.channel + c + k, oh, oh_end, streams + k * w.streams * w.tile, w.tile);
+          ys_in(c, channels, oh, oh_end, streams, w.streams * w.tile);
           for (int64_t dy = 0; dy < s.kernel[0]; ++dy) {
             const TapRow from = tap_rows[dy];
             if (from.step == 0) continue;
@@ -330,81 +391,75 @@ struct Phases {
   // ---------------------------------------------------------------------------------------------- the gradient of x
 
   int64_t reach() const { return (2 * w.r_w + kWindowPad - 1) / kWindowPad * kWindowPad; }
-  int64_t sums_pitch() const { return w.tile + 2 * reach() + kWindowPad; }
 
-  // For each tap of a window's row the sum over streams of weight times y, where the pixel lies that they belong to.
-  template <int P, int CB>
-  void spread(int64_t first, int64_t dy) {
-    const int64_t kw = s.kernel[1], tile = w.tile, pitch = sums_pitch();
-    for (int64_t i = 0; i < tile; i += L) {
-      V<C> y[P][CB];
-      HP_UNROLL for (int p = 0; p < P; ++p)
-        HP_UNROLL for (int k = 0; k < CB; ++k) y[p][k] = load_as<V<C>>(streams + (k * w.streams + first + p) * tile + i);
-      const C* weight = weights + (first * w.taps + dy * kw) * tile + i;
-      C* to = sums + reach() + i;
-      for (int64_t dx = 0; dx < kw; ++dx, weight += tile, to += CB * pitch) {
-        V<C> sum[CB];
-        HP_UNROLL for (int k = 0; k < CB; ++k) sum[k] = first == 0 ? V<C>{} : load_as<V<C>>(to + k * pitch);
-        HP_UNROLL for (int p = 0; p < P; ++p) {
-          const V<C> by = load_as<V<C>>(weight + p * w.taps * tile);
-          HP_UNROLL for (int k = 0; k < CB; ++k) sum[k] = madd<C>(by, y[p][k], sum[k]);
+  // D rows of the window: their gradients stay in registers while taps' columns and streams go by.
+  template <int D, int CB>
+  void spread(int64_t c, int64_t row, int64_t dy, int64_t count) {
+    const int64_t kw = s.kernel[1], step = s.kernel[1] * w_pitch, channel = w.streams * y_pitch;
+    C* to[D];
+    HP_UNROLL for (int d = 0; d < D; ++d) to[d] = rows + ((row + d) % s.kernel[0] * at.channels + c) * w.row + t0;
+    for (int64_t u = 0; u < w.tile + 2 * w.r_w; u += L) {
+      V<C> sum[D][CB];
+      HP_UNROLL for (int d = 0; d < D; ++d)
+        HP_UNROLL for (int k = 0; k < CB; ++k) sum[d][k] = load_as<V<C>>(to[d] + k * w.row + u);
+      for (int64_t p = 0; p < count; ++p) {
+        const C *weight = weights + (p * w.taps + dy * kw) * w_pitch + u, *y = streams + p * y_pitch + u;
+        for (int64_t dx = 0; dx < kw; ++dx, weight += w_pitch - 1, --y) {
+          V<C> v[CB];
+          HP_UNROLL for (int k = 0; k < CB; ++k) v[k] = load_as<V<C>>(y + k * channel);
+          HP_UNROLL for (int d = 0; d < D; ++d) {
+            const V<C> by = load_as<V<C>>(weight + d * step);
+            HP_UNROLL for (int k = 0; k < CB; ++k) sum[d][k] = madd<C>(by, v[k], sum[d][k]);
+          }
         }
-        HP_UNROLL for (int k = 0; k < CB; ++k) store_as(to + k * pitch, sum[k]);
       }
-    }
-  }
-
-  // Those sums, each moved by its tap, onto the rows of the gradient.
-  template <int CB>
-  void gather_sums(C* row) {
-    const int64_t kw = s.kernel[1], pitch = sums_pitch();
-    for (int k = 0; k < CB; ++k, row += w.row) {
-      const C* from = sums + k * pitch + reach();
-      for (int64_t u = 0; u < w.tile + 2 * w.r_w; u += L) {
-        V<C> sum = load_as<V<C>>(row + t0 + u);
-        for (int64_t dx = 0; dx < kw; ++dx) sum += load_as<V<C>>(from + dx * CB * pitch + u - dx);
-        store_as(row + t0 + u, sum);
-      }
+      HP_UNROLL for (int d = 0; d < D; ++d)
+        HP_UNROLL for (int k = 0; k < CB; ++k) store_as(to[d] + k * w.row + u, sum[d][k]);
     }
   }
 
   template <int CB>
   void channels_back_x(int64_t b, int64_t c, int64_t oh, int64_t oh_end, int64_t count) {
-    for (int k = 0; k < CB; ++k) y_in(at.channel + c + k, oh, oh_end, streams + k * w.streams * w.tile, w.tile);
-    const int64_t each = pass_of(count, 4);
-    for (int64_t dy = 0; dy < s.kernel[0]; ++dy) {
-      int64_t row = b + dy - w.r_h;
-      if (s.replicate) row = clamped(row, s.in[0]);
+    ys_in(c, CB, oh, oh_end, streams, w.streams * y_pitch);
+    for (int64_t dy = 0, some; dy < s.kernel[0]; dy += some) {
+      // Rows of the window that are neighbours in the task; what the border stands for goes by itself.
+      const int64_t wanted = b + dy - w.r_h, row = s.replicate ? clamped(wanted, s.in[0]) : wanted;
+      some = 1;
       if (row < at.row || row >= at.row_end) continue;
-      for (int64_t first = 0; first < count; first += each) {
-        switch (smaller(each, count - first)) {
-          case 1: spread<1, CB>(first, dy); break;
-          case 2: spread<2, CB>(first, dy); break;
-          case 3: spread<3, CB>(first, dy); break;
-          default: spread<4, CB>(first, dy); break;
-        }
+      if (row == wanted) some = larger(1, smaller(smaller(5, s.kernel[0] - dy), at.row_end - row));
+      switch (some) {
+        case 1: spread<1, CB>(c, row, dy, count); break;
+        case 2: spread<2, CB>(c, row, dy, count); break;
+        case 3: spread<3, CB>(c, row, dy, count); break;
+        case 4: spread<4, CB>(c, row, dy, count); break;
+        default: spread<5, CB>(c, row, dy, count); break;
       }
-      gather_sums<CB>(rows + (row % s.kernel[0] * at.channels + c) * w.row);
     }
   }
 
   // A row of the gradient is complete: what lies in the padding goes to the nearest column, or nowhere.
   void emit(int64_t row) {
     C* sum = rows + row % s.kernel[0] * at.channels * w.row;
+    emit_row(w.x, row, sum);
+    clear(sum, at.channels * w.row);
+  }
+  void emit_row(char* base, int64_t row, C* sum) {
     for (int64_t c = 0; c < at.channels; ++c, sum += w.row) {
       if (s.replicate)
         for (int64_t i = 0; i < w.r_w; ++i) {
           sum[w.r_w] += sum[i];
           sum[w.r_w + s.in[1] - 1] += sum[w.r_w + s.in[1] + i];
         }
-      codec.out(sum + w.r_w, s.in[1], x_row(at.channel + c, row), false);
-      clear(sum, w.row);
+      char* to = x_row(base, at.channel + c, row);
+      if (s.last) codec.scatter(sum + w.r_w, 1, s.in[1], to, s.channels);
+      else codec.out(sum + w.r_w, s.in[1], to, false);
     }
   }
 
   void back_x() {
     clear(rows, s.kernel[0] * at.channels * w.row);
-    clear(sums, 4 * s.kernel[1] * sums_pitch());  // the margins stay 0
+    clear(weights - reach(), w.streams * w.taps * w_pitch + reach() + kWindowPad);  // the margins stay 0
+    clear(streams - reach(), 4 * w.streams * y_pitch + reach() + kWindowPad);
     int64_t done = at.row;
     const int64_t begin = larger(0, at.row - w.r_h), end = smaller(s.in[0], at.row_end + w.r_h);
     for (int64_t b = begin; b < end; ++b) {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Copies, pooling, the maps between windows and places, and transposed convolution against guarded pages: see
-tests/guarded.py.
+"""Copies, pooling, the maps between windows and places, transposed convolution, sums over windows and samples
+against guarded pages: see tests/guarded.py.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Edges:
     """Dense arrays at the beginnings and at the ends of regions of their own."""
 
     def __init__(self, size: int, log: Any) -> None:
-        self.regions, self.log, self.count = [region(size) for _ in range(4)], log, 0
+        self.regions, self.log, self.count = [region(size) for _ in range(5)], log, 0
 
     def check(self, what: str, run: Callable[..., Any], given: list[np.ndarray], made: list[np.ndarray]) -> None:
         """`run(*given, *made)` there gives what it gives elsewhere, and nothing beside the results is written."""
@@ -225,7 +225,7 @@ def windows(isa: str, log: Any, cases: int) -> int:
         rng = np.random.default_rng([i, ord(isa[-1])])
         for case in range(cases):
             native.set_num_threads(1 + 2 * (case % 2))
-            batch, groups, each = (int(rng.integers(1, top)) for top in (3, 3, 20))
+            batch, groups, each = (int(rng.integers(1, top)) for top in (3, 3, rng.choice([5, 20])))
             n, scale = np.array([rng.integers(1, 5), rng.choice(SIZES[:17])]), rng.integers(1, 5, 2)
             m = n * scale if rng.random() < 0.7 else rng.integers(1, 2 * n + 1)
             kernel = rng.choice([1, 3, 5], 2)
@@ -242,13 +242,58 @@ def windows(isa: str, log: Any, cases: int) -> int:
             way = case % 3
             given = [[x, w], [y, w], [x, y, w] if soft else [x, y]][way]
             out = np.empty_like((y, x, w)[way])
+            both = way == 2 and soft and bool(rng.integers(2))
 
             how = (code, code, way, sizes, last, replicate, inner.tolist(), steps, soft)
 
-            def run(*arrays: Any, way: int = way, soft: bool = soft, how: Any = how) -> None:
-                a, b, c = arrays[0], arrays[1], arrays[-1]
+            def run(*arrays: Any, way: int = way, soft: bool = soft, both: bool = both, how: Any = how) -> None:
+                a, b, c = arrays[0], arrays[1], arrays[3 if both else -1]
                 ordered = [(a, c, b), (c, a, b), (a, b, c)][way]
-                native.window(*ordered, *how, arrays[2] if way == 2 and soft else None)
+                logits = arrays[2] if way == 2 and soft else None
+                native.window(*ordered, *how, logits, arrays[4] if both else None)
 
-            edges.check(f"{code} {sizes} way {way} last {last}", run, given, [out])
+            made = [out, np.empty_like(x)] if both else [out]
+            edges.check(f"{code} {sizes} way {way} last {last}", run, given, made)
+    return edges.count
+
+
+def sampling(isa: str, log: Any, cases: int) -> int:
+    """Samples at grids and at offsets, positions outside of the input too, and the gradients."""
+    edges = Edges(8 << 20, log)
+    native.set_isa(isa)
+    for i, (code, at_code) in enumerate((("f32", "f32"), ("f64", "f64"), ("f16", "f16"), ("bf16", "f32"))):
+        rng = np.random.default_rng([i, ord(isa[-1])])
+        for case in range(cases):
+            native.set_num_threads(1 + 2 * (case % 2))
+            kind = str(rng.choice(["image", "image", "volume", "offsets", "fine"]))
+            dims, grid = 3 if kind == "volume" else 2, kind in ("image", "volume")
+            batch, groups = int(rng.integers(1, 3)), 1 if grid else int(rng.integers(1, 4))
+            channels = int(rng.choice([1, 1, 2, 3, 4, 5, 8, 16, 17, 33]))
+            n = [int(rng.integers(1, 5)) for _ in range(dims - 1)] + [int(rng.choice(SIZES[:17]))]
+            scale = 0 if grid else int(rng.integers(1, 4))
+            m = [int(rng.integers(1, 7)), int(rng.integers(1, 5)), int(rng.choice(SIZES[:17]))][-dims:]
+            m = m if grid else [side * scale for side in n]
+            mode = int(rng.integers(0, 2 if dims == 3 else 3)) if grid else 0
+            how = (mode, int(rng.integers(3)) if grid else 1, bool(rng.integers(2)) if grid else False)
+            pixels, planes = math.prod(m), batch * groups * channels
+            x, y = (samples(rng, (planes * math.prod(size),), code) for size in (n, m))
+            at = samples(rng, (batch * groups * pixels * dims,), at_code)
+            x_last, y_last, at_last = (bool(rng.integers(2)) for _ in range(3))
+            layouts = ((x_last, y_last), (scale, kind == "fine", at_last and not grid))
+            given = (code, at_code, batch, groups, channels, n, m, how, *layouts)
+
+            def run(a: Any, b: Any, out: Any, given: Any = given) -> None:
+                native.sample(a, b, out, *given)
+
+            def back(g: Any, a: Any, b: Any, to_x: Any, given: Any = given) -> None:
+                native.sample_back(g, a, b, to_x, None, *given)
+
+            def back_at(g: Any, a: Any, b: Any, to_at: Any, given: Any = given) -> None:
+                native.sample_back(g, a, b, None, to_at, *given)
+
+            edges.check(f"{given}", run, [x, at], [np.empty_like(y)])
+            edges.check(f"back {given}", back, [y, x, at], [np.empty_like(x)])
+            if mode != 1:
+                edges.check(f"back at {given}", back_at, [y, x, at], [np.empty_like(at)])
+            edges.count -= 2 if mode != 1 else 1
     return edges.count

@@ -52,7 +52,7 @@ def test_plans_stay_inside_their_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("isa", native.isas())
 @pytest.mark.parametrize(
     ("call", "count"),
-    [("copies", 5), ("pools", 8), ("maps", 4), ("convolutions", 3), ("depthwise", 8), ("windows", 4)],
+    [("copies", 5), ("pools", 8), ("maps", 4), ("convolutions", 3), ("depthwise", 8), ("windows", 4), ("sampling", 4)],
 )
 def test_other_kernels_stay_inside_their_arrays(isa: str, call: str, count: int, tmp_path: Path) -> None:
     assert run(f"guarded_places.{call}({isa!r}, log, 60)", tmp_path / "case") == 60 * count

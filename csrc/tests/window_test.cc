@@ -71,7 +71,7 @@ hp::WindowSpec random_spec(Random& r, Type type) {
   s.groups = r.of({1, 1, 2, 3});
   s.batch = 1 + r.upto(2);
   s.channels = s.groups * r.of({1, 2, 3, 4, 5, 15, 16, 17, 18, 33});
-  s.replicate = r.chance(50), s.last = r.chance(40), s.softmax = r.chance(30);
+  s.replicate = r.chance(50), s.last = r.chance(40), s.softmax = r.chance(50);
   s.type = s.weight_type = type;
   if ((type == Type::f16 || type == Type::bf16) && r.chance(50)) s.weight_type = Type::f32;
   const bool wide = r.chance(15);
@@ -83,7 +83,7 @@ hp::WindowSpec random_spec(Random& r, Type type) {
     if (r.chance(25)) s.out[d] = 1 + r.upto(2 * s.in[d]);
     s.scale[d] = 1;
   }
-  if (wide) s.channels = s.groups * (1 + r.upto(3));
+  if (wide || r.chance(25)) s.channels = s.groups * (1 + r.upto(4));
   if (s.out[0] % s.in[0] == 0 && s.out[1] % s.in[1] == 0 && r.chance(30))
     for (int d = 0; d < 2; ++d) s.scale[d] = s.out[d] / s.in[d];
   const int64_t inner = s.scale[0] * s.scale[1], taps = s.kernel[0] * s.kernel[1];
@@ -149,7 +149,7 @@ void one_case(Random& r, Type type) {
   const hp::WindowSpec s = random_spec(r, type);
   const int64_t taps = s.kernel[0] * s.kernel[1];
   const int64_t nx = s.batch * s.channels * s.in[0] * s.in[1], ny = s.batch * s.channels * s.out[0] * s.out[1], nw = s.batch * s.groups * taps * s.out[0] * s.out[1];
-  const bool margins = r.chance(50);
+  const bool margins = r.chance(50), one_alone = r.chance(30);
   Memory x(nx, s.type, margins), y(ny, s.type, margins), w(nw, s.weight_type, margins);
   for (Memory* m : {&x, &y, &w})
     for (int64_t i = 0; i < m->count; ++i) m->set(i, double(r.upto(2001) - 1000) / 500);
@@ -188,12 +188,19 @@ void one_case(Random& r, Type type) {
   };
   const Way ways[] = {{WindowWay::forward, "forward", &y, &of_y, &size_y}, {WindowWay::back_x, "back_x", &x, &of_x, &size_x}, {WindowWay::back_w, "back_w", &w, &of_w, &size_w}};
   for (const Way& one : ways) {
-    std::vector<char> first;
+    std::vector<char> first, first_more;
     for (int threads : {1, 2, 5}) {
       Memory out(one.out->count, one.out->type, margins);
       const auto given = [&](Memory& m) { return &m == one.out ? out.data() : m.data(); };
       hp::set_num_threads(threads);
-      hp::window(s, one.way, given(x), given(y), given(w), s.softmax && one.way == WindowWay::back_w ? w.data() : nullptr);
+      const bool soft = s.softmax && one.way == WindowWay::back_w, both = soft && !one_alone;
+      Memory more(nx, s.type, margins);
+      hp::window(s, one.way, given(x), given(y), given(w), soft ? w.data() : nullptr, both ? more.data() : nullptr);
+      if (both) {
+        EXPECT(more.kept(), "both: memory around the gradient of x was written, %d threads", threads);
+        if (threads == 1) near(more, of_x, size_x, "both", s), first_more = more.all;
+        EXPECT(first_more == more.all, "both, type %d: other bits with %d threads", int(type), threads);
+      }
       EXPECT(out.kept(), "%s: memory around the result was written, %d threads", one.name, threads);
       if (threads == 1) {
         first = out.all;

@@ -32,16 +32,19 @@ def serves(dtype: torch.dtype, weights: torch.dtype) -> bool:
 
 
 def run(
-    way: int, x: Tensor, y: Tensor, weights: Tensor, w: Window, softmax: bool = False, logits: Tensor | None = None
-) -> None:
-    """One of the three is written: it is dense, or dense and channels-last; that is how the others are brought."""
+    way: int, x: Tensor, y: Tensor, weights: Tensor, w: Window, softmax: bool = False, logits: Tensor | None = None,
+    grad_x: Tensor | None = None,
+) -> None:  # fmt: skip
+    """One of the three is written: it is dense, or dense and channels-last; that is how the others are brought. With
+    the gradient of logits that of x may be written too, in y's layout.
+    """
     where = Dense(x if way == TO_X else y, 2)
     sizes = (*x.shape[:2], w.groups, *x.shape[2:], *y.shape[2:], *w.kernel)
     taps, steps = _stepped(weights, w)
     cpu.native().window(
         where.array(x), where.array(y), taps, _CODES[x.dtype], _CODES[weights.dtype], way, list(sizes), where.last,
         w.replicate, list(w.scale or (1, 1)), steps, softmax,
-        None if logits is None else Dense(weights, 2).array(logits),
+        None if logits is None else Dense(weights, 2).array(logits), None if grad_x is None else where.array(grad_x),
     )  # fmt: skip
 
 

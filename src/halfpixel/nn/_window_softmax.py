@@ -63,6 +63,14 @@ def _to_logits(grad: Tensor, x: Tensor, logits: Tensor, w: Window) -> Tensor:
     return out
 
 
+def _to_both(grad: Tensor, x: Tensor, logits: Tensor, w: Window) -> tuple[Tensor, Tensor]:
+    """The gradients of x and of logits, which are read once."""
+    of_x = _tensors.advised(_window._x_fake(grad, logits, tuple(x.shape[2:]), *w))
+    of_logits = _tensors.advised(_tensors.result(logits, tuple(logits.shape)))
+    _window.run(_window.TO_WEIGHTS, x, grad, of_logits, w, softmax=True, logits=logits, grad_x=of_x)
+    return of_x, of_logits
+
+
 class _Recorded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, logits: Tensor, w: Window) -> Tensor:
@@ -76,6 +84,8 @@ class _Recorded(torch.autograd.Function):
         w: Window = ctx.w
         needs = ctx.needs_input_grad
         if not torch.is_grad_enabled() and unwatched(grad):
+            if all(needs[:2]) and grad.numel():
+                return *_to_both(grad, x, logits, w), None
             return (
                 _to_x(grad, logits, tuple(x.shape[2:]), w) if needs[0] else None,
                 _to_logits(grad, x, logits, w) if needs[1] else None,
