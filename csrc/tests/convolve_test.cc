@@ -8,8 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "check.hh"
-#include "dispatch.hh"
+#include "cases.hh"
 #include "guarded.hh"
 #include "parallel.hh"
 
@@ -18,17 +17,6 @@ namespace {
 using hp::ConvolveSpec;
 using hp::Direction;
 using hp::Type;
-
-uint64_t seed_now;
-std::string isa_now;
-
-#define EXPECT(condition, ...)                                                                   \
-  do {                                                                                           \
-    if (!(condition)) {                                                                          \
-      std::fprintf(stderr, "FAILED seed %llu on %s: ", (unsigned long long)seed_now, isa_now.c_str()); \
-      CHECK(false, __VA_ARGS__);                                                                 \
-    }                                                                                            \
-  } while (false)
 
 int64_t product(const int64_t* n) { return n[0] * n[1] * n[2]; }
 
@@ -191,17 +179,8 @@ void check_arguments() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const uint64_t cases = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 150, first = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
-  for (const std::string& isa : hp::isas()) {
-    hp::set_isa(isa);
-    isa_now = isa;
-    check_arguments();
-    check_infinite();
-    for (seed_now = first; seed_now < first + cases; ++seed_now) {
-      Random r{std::mt19937_64(seed_now)};
-      check<float>(r, Type::f32);
-      check<double>(r, Type::f64);
-    }
-  }
-  std::puts("convolve_test: all as defined");
+  return run_cases(argc, argv, 150, [] { check_arguments(); check_infinite(); }, [](Random& r) {
+    check<float>(r, Type::f32);
+    check<double>(r, Type::f64);
+  });
 }

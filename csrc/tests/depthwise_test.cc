@@ -9,7 +9,7 @@
 #include <cmath>
 #include <functional>
 
-#include "check.hh"
+#include "cases.hh"
 #include "definition.hh"
 #include "parallel.hh"
 
@@ -19,17 +19,6 @@ using definition::load;
 using hp::Type;
 
 constexpr int64_t kMargin = 1024;  // bytes
-
-uint64_t seed_now;  // of the case that runs
-std::string isa_now;
-
-#define EXPECT(condition, ...)                                                                   \
-  do {                                                                                           \
-    if (!(condition)) {                                                                          \
-      std::fprintf(stderr, "FAILED seed %llu on %s: ", (unsigned long long)seed_now, isa_now.c_str()); \
-      CHECK(false, __VA_ARGS__);                                                                 \
-    }                                                                                            \
-  } while (false)
 
 // Elements between margins of NaN, or in an allocation as long as they are, where a sanitizer sees one too many.
 template <class T>
@@ -235,19 +224,10 @@ void check_arguments() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const uint64_t cases = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 150, first = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
-  for (const std::string& isa : hp::isas()) {
-    hp::set_isa(isa);
-    isa_now = isa;
-    check_arguments();
-    for (seed_now = first; seed_now < first + cases; ++seed_now) {
-      Random r{std::mt19937_64(seed_now)};
-      convolves<float, float>(r, Type::f32);
-      convolves<double, double>(r, Type::f64);
-      convolves<definition::Half, float>(r, Type::f16);
-      convolves<definition::BFloat, float>(r, Type::bf16);
-    }
-  }
-  std::printf("ok: %llu cases of every type on each of %zu instruction sets\n", (unsigned long long)cases, hp::isas().size());
-  return 0;
+  return run_cases(argc, argv, 150, check_arguments, [](Random& r) {
+    convolves<float, float>(r, Type::f32);
+    convolves<double, double>(r, Type::f64);
+    convolves<definition::Half, float>(r, Type::f16);
+    convolves<definition::BFloat, float>(r, Type::bf16);
+  });
 }

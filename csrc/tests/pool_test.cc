@@ -7,8 +7,9 @@
 #include <algorithm>
 #include <functional>
 
-#include "check.hh"
+#include "cases.hh"
 #include "definition.hh"
+#include "guarded.hh"
 #include "parallel.hh"
 
 namespace {
@@ -16,39 +17,7 @@ namespace {
 using definition::load;
 using hp::Type;
 
-constexpr int64_t kMargin = 1024;  // bytes
 constexpr int64_t kGuard = -0x5A5A5A5A5A5A5A5B;
-
-uint64_t seed_now;  // of the case that runs
-std::string isa_now;
-
-#define EXPECT(condition, ...)                                                                   \
-  do {                                                                                           \
-    if (!(condition)) {                                                                          \
-      std::fprintf(stderr, "FAILED seed %llu on %s: ", (unsigned long long)seed_now, isa_now.c_str()); \
-      CHECK(false, __VA_ARGS__);                                                                 \
-    }                                                                                            \
-  } while (false)
-
-// Elements between margins of a known value, or in an allocation as long as they are, where a sanitizer sees one too many.
-template <class T>
-struct Guarded {
-  std::vector<T> all;
-  int64_t margin;
-  T guard;
-
-  Guarded(int64_t count, bool margins, T value) : margin(margins ? kMargin / int64_t(sizeof(T)) : 0), guard(value) {
-    all.assign(size_t(count + 2 * margin), value);
-    all.shrink_to_fit();
-  }
-  T* data() { return all.data() + margin; }
-  int64_t size() const { return int64_t(all.size()) - 2 * margin; }
-  bool kept() const {
-    for (int64_t i = 0; i < margin; ++i)
-      if (std::memcmp(&all[size_t(i)], &guard, sizeof(T)) || std::memcmp(&all[all.size() - 1 - size_t(i)], &guard, sizeof(T))) return false;
-    return true;
-  }
-};
 
 template <class T>
 bool same(const T& a, const T& b) {
@@ -312,29 +281,20 @@ void check_arguments() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const uint64_t cases = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 300, first = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
-  for (const std::string& isa : hp::isas()) {
-    hp::set_isa(isa);
-    isa_now = isa;
-    check_arguments();
-    for (seed_now = first; seed_now < first + cases; ++seed_now) {
-      Random r{std::mt19937_64(seed_now)};
-      pools<float>(r, Type::f32);
-      pools<double>(r, Type::f64);
-      pools<definition::Half>(r, Type::f16);
-      pools<definition::BFloat>(r, Type::bf16);
-      pools<uint8_t>(r, Type::u8);
-      pools<int8_t>(r, Type::i8);
-      pools<int16_t>(r, Type::i16);
-      pools<int32_t>(r, Type::i32);
-      copies_by_place<uint8_t>(r);
-      copies_by_place<uint16_t>(r);
-      copies_by_place<uint32_t>(r);
-      copies_by_place<uint64_t>(r);
-      sums_by_place<float>(r, Type::f32);
-      sums_by_place<double>(r, Type::f64);
-    }
-  }
-  std::printf("ok: %llu cases of every type on each of %zu instruction sets\n", (unsigned long long)cases, hp::isas().size());
-  return 0;
+  return run_cases(argc, argv, 300, check_arguments, [](Random& r) {
+    pools<float>(r, Type::f32);
+    pools<double>(r, Type::f64);
+    pools<definition::Half>(r, Type::f16);
+    pools<definition::BFloat>(r, Type::bf16);
+    pools<uint8_t>(r, Type::u8);
+    pools<int8_t>(r, Type::i8);
+    pools<int16_t>(r, Type::i16);
+    pools<int32_t>(r, Type::i32);
+    copies_by_place<uint8_t>(r);
+    copies_by_place<uint16_t>(r);
+    copies_by_place<uint32_t>(r);
+    copies_by_place<uint64_t>(r);
+    sums_by_place<float>(r, Type::f32);
+    sums_by_place<double>(r, Type::f64);
+  });
 }

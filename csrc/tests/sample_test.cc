@@ -10,7 +10,8 @@
 #include <cstring>
 #include <limits>
 
-#include "check.hh"
+#include "cases.hh"
+#include "guarded.hh"
 #include "parallel.hh"
 
 namespace {
@@ -20,35 +21,6 @@ using hp::Outside;
 using hp::SampleSpec;
 using hp::Type;
 
-constexpr int64_t kMargin = 64;
-
-uint64_t seed_now;
-std::string isa_now;
-
-#define EXPECT(condition, ...)                                                                             \
-  do {                                                                                                     \
-    if (!(condition)) {                                                                                    \
-      std::fprintf(stderr, "FAILED seed %llu on %s: ", (unsigned long long)seed_now, isa_now.c_str());     \
-      CHECK(false, __VA_ARGS__);                                                                           \
-    }                                                                                                      \
-  } while (false)
-
-// Elements between margins, or in an allocation as long as they are, where a sanitizer sees one too many.
-template <class T>
-struct Guarded {
-  std::vector<T> all;
-  int64_t margin;
-  Guarded(int64_t count, bool margins, T value) : margin(margins ? kMargin : 0) {
-    all.assign(size_t(count + 2 * margin), value);
-    all.shrink_to_fit();
-  }
-  T* data() { return all.data() + margin; }
-  bool kept(T value) const {
-    for (int64_t i = 0; i < margin; ++i)
-      if (all[size_t(i)] != value || all[all.size() - 1 - size_t(i)] != value) return false;
-    return true;
-  }
-};
 
 // ------------------------------------------------------------------------------------------------ the definition
 
@@ -245,7 +217,7 @@ void agrees(Random& r, Type type) {
     Guarded<T> y(int64_t(c.y.size()), margins, filler), grad_x(int64_t(c.x.size()), margins, filler), grad_at(int64_t(c.at.size()), margins, filler);
     hp::sample(s, type, type, bytes(c.x.data()), bytes(c.at.data()), bytes(y));
     hp::sample_back(s, type, type, bytes(c.grad.data()), bytes(c.x.data()), bytes(c.at.data()), bytes(grad_x), moves ? bytes(grad_at) : nullptr);
-    EXPECT(y.kept(filler) && grad_x.kept(filler) && grad_at.kept(filler), "memory around the results was written, %d threads", threads);
+    EXPECT(y.kept() && grad_x.kept() && grad_at.kept(), "memory around the results was written, %d threads", threads);
     compare("sample", y.data(), c.y);
     compare("gradient of x", grad_x.data(), c.grad_x);
     if (moves) compare("gradient of positions", grad_at.data(), c.grad_at);
@@ -276,7 +248,7 @@ void wild(Random& r, Type type) {
   Guarded<T> y(int64_t(c.y.size()), margins, filler), grad_x(int64_t(c.x.size()), margins, filler), grad_at(int64_t(c.at.size()), margins, filler);
   hp::sample(c.s, type, type, bytes(c.x.data()), bytes(c.at.data()), bytes(y));
   hp::sample_back(c.s, type, type, bytes(c.grad.data()), bytes(c.x.data()), bytes(c.at.data()), bytes(grad_x), c.s.draw == Draw::nearest ? nullptr : bytes(grad_at));
-  EXPECT(y.kept(filler) && grad_x.kept(filler) && grad_at.kept(filler), "memory around the results was written for wild positions");
+  EXPECT(y.kept() && grad_x.kept() && grad_at.kept(), "memory around the results was written for wild positions");
   if (c.s.outside == Outside::zeros || c.s.draw == Draw::cubic) return;
   for (size_t i = 0; i < c.y.size(); ++i) EXPECT(std::fabs(double(y.data()[i])) <= 1.0001, "sample %zu is %g", i, double(y.data()[i]));
 }
@@ -338,20 +310,10 @@ void check_arguments() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const uint64_t cases = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 2000, first = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
-  for (const std::string& isa : hp::isas()) {
-    hp::set_isa(isa);
-    isa_now = isa;
-    check_arguments();
-    parts();
-    for (seed_now = first; seed_now < first + cases; ++seed_now) {
-      Random r{std::mt19937_64(seed_now)};
-      agrees<float>(r, Type::f32);
-      agrees<double>(r, Type::f64);
-      wild<float>(r, Type::f32);
-      wild<double>(r, Type::f64);
-    }
-  }
-  std::printf("ok: %llu cases on each of %zu instruction sets\n", (unsigned long long)cases, hp::isas().size());
-  return 0;
+  return run_cases(argc, argv, 2000, [] { check_arguments(); parts(); }, [](Random& r) {
+    agrees<float>(r, Type::f32);
+    agrees<double>(r, Type::f64);
+    wild<float>(r, Type::f32);
+    wild<double>(r, Type::f64);
+  });
 }

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "check.hh"
+#include "cases.hh"
 #include "definition.hh"
 #include "parallel.hh"
 
@@ -18,17 +18,6 @@ using hp::Type;
 using hp::WindowWay;
 
 constexpr int64_t kMargin = 1024;  // bytes
-
-uint64_t seed_now;
-std::string isa_now;
-
-#define EXPECT(condition, ...)                                                                   \
-  do {                                                                                           \
-    if (!(condition)) {                                                                          \
-      std::fprintf(stderr, "FAILED seed %llu on %s: ", (unsigned long long)seed_now, isa_now.c_str()); \
-      CHECK(false, __VA_ARGS__);                                                                 \
-    }                                                                                            \
-  } while (false)
 
 // Elements of a type between margins, or in an allocation as long as they are, where a sanitizer sees one too many.
 struct Memory {
@@ -246,16 +235,7 @@ void check_arguments() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const uint64_t cases = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 600, first = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
-  for (const std::string& isa : hp::isas()) {
-    hp::set_isa(isa);
-    isa_now = isa;
-    check_arguments();
-    for (seed_now = first; seed_now < first + cases; ++seed_now) {
-      Random r{std::mt19937_64(seed_now)};
-      for (Type type : {Type::f32, Type::f64, Type::f16, Type::bf16}) one_case(r, type);
-    }
-  }
-  std::printf("ok: %llu cases of every type on each of %zu instruction sets\n", (unsigned long long)cases, hp::isas().size());
-  return 0;
+  return run_cases(argc, argv, 600, check_arguments, [](Random& r) {
+    for (Type type : {Type::f32, Type::f64, Type::f16, Type::bf16}) one_case(r, type);
+  });
 }
