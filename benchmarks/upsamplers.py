@@ -30,6 +30,7 @@ from .tensor_windows import unfolded
 CHANNELS, SIDE = (64, 256), 64
 _FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 _OPTIONS: dict[str, dict[str, Any]] = {"cubic": {"a": -0.75}}  # as torch's bicubic
+_MOST_GUIDE = {"guided_filter": 16}  # channels; others take as many as the input has
 _PEAKS = ("carafe", "convex", "dysample", "resize_conv", "sapa", "local_attention")
 Module = Any
 Form = Callable[[Module, Tensor], Any]
@@ -64,11 +65,11 @@ def run(job: Job, effort: Effort, quick: bool = False) -> Pair:
 
 
 def module_of(entry: Entry, channels: int, side: int, layout: str) -> tuple[Module, Tensor, Tensor | None]:
-    """A module, its input, and its guide where it needs one, which has as many channels."""
-    guide = channels if entry.guide else None
+    """A module, its input, and its guide where it needs one, which has as many channels if the method takes them."""
+    guide = min(channels, _MOST_GUIDE.get(entry.name, channels)) if entry.guide else None
     module = create_upsampler(entry.name, channels, guide_channels=guide, **_OPTIONS.get(entry.name, {}))
     module.to(memory_format=_FORMATS[layout])
-    x, fine = torch.rand(1, channels, side, side), torch.rand(1, channels, 2 * side, 2 * side)
+    x, fine = torch.rand(1, channels, side, side), torch.rand(1, guide or 1, 2 * side, 2 * side)
     fine = fine.contiguous(memory_format=_FORMATS[layout])
     return module, x.contiguous(memory_format=_FORMATS[layout]), fine if entry.guide else None
 

@@ -36,6 +36,16 @@ def test_the_rows_are_those_of_the_whole_run() -> None:
     assert [job.id for job in upsamplers.jobs()] == list(JOBS) and len(JOBS) == 8 * len(NAMES)
 
 
+@pytest.mark.parametrize("entry", [e for e in list_upsamplers() if 2 in e.dims], ids=lambda e: e.name)
+def test_the_modules_of_whole_rows_can_be_made(entry) -> None:
+    """With the channels that are measured, on few pixels."""
+    for channels in upsamplers.CHANNELS:
+        module, x, guide = upsamplers.module_of(entry, channels, 2, "contiguous")
+        assert x.shape[1] == channels
+        assert (guide is None) is not entry.guide
+        assert module(x, guide=guide).shape[-2:] == (4, 4)
+
+
 def test_channels_last_rows_are_channels_last() -> None:
     for entry in list_upsamplers():
         if 2 in entry.dims:
