@@ -89,7 +89,8 @@ def test_values_layouts_and_gradients_are_those_of_torch(
     rounding = 1e-16 if dtype == torch.float64 else 6e-8
     room = 7 * rounding * c_in * np.prod(kernel)
     torch.testing.assert_close(got, want, rtol=0, atol=room)
-    if batched and dims > 1 and min(size) > 1:
+    beyond = any(m >= s for m, s in zip(more, stride, strict=False))  # there torch forgets about channels-last
+    if batched and dims > 1 and min(size) > 1 and not beyond:
         assert got.stride() == want.stride()
     towards = rand(*want.shape, seed=seed + 3, dtype=dtype)
     wide = [None if t is None else t.detach().double().requires_grad_() for t in (x, weight, bias)]
