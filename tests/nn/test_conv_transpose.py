@@ -89,9 +89,8 @@ def test_values_layouts_and_gradients_are_those_of_torch(
     rounding = 1e-16 if dtype == torch.float64 else 6e-8
     room = 7 * rounding * c_in * np.prod(kernel)
     torch.testing.assert_close(got, want, rtol=0, atol=room)
-    beyond = any(m >= s for m, s in zip(more, stride, strict=False))  # there torch forgets about channels-last
-    if batched and dims > 1 and min(size) > 1 and not beyond:
-        assert got.stride() == want.stride()
+    if batched and dims > 1 and min(size) > 1:  # torch forgets about channels-last in some of its slow paths
+        assert got.stride() == want.stride() or (last and got.is_contiguous(memory_format=LAST[dims + 2]))
     towards = rand(*want.shape, seed=seed + 3, dtype=dtype)
     wide = [None if t is None else t.detach().double().requires_grad_() for t in (x, weight, bias)]
     if want.numel():  # torch's float32 gradients are rounded more than ours
