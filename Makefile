@@ -54,7 +54,7 @@ bench: .venv/ready
 	touch $@
 
 .venv/ready: .venv/tools $(SOURCES)
-	$(PIP) --no-build-isolation ".[cli]"
+	$(PIP) --no-build-isolation ".[train]"
 	touch $@
 
 # One instruction set: instrumented, each takes minutes to compile.

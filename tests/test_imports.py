@@ -29,6 +29,9 @@ ORDER = (
     ("nn",),
     ("upsamplers",),
     ("io", "testing"),
+    ("models",),
+    ("metrics",),
+    ("_audit", "train"),
     ("cli",),
 )
 ROOM = {name: depth for depth, names in enumerate(ORDER) for name in names}
@@ -40,11 +43,14 @@ OUTSIDE = {
     "backends": {"torch"},  # of `_aten` alone, which is loaded when a tensor is computed: the tests below would tell
     "nn": {"torch"},
     "upsamplers": {"torch"},
+    "models": {"torch"},
+    "_audit": {"torch"},
+    "train": {"lightning", "torch"},
     "testing": {"hypothesis"},
     "io": {"PIL", "tifffile", "imagecodecs"},
     "cli": {"PIL", "matplotlib", "rich", "skimage", "typer"},
 }
-LAZY = {"compat": {"PIL", "onnx"}, "testing": {"ml_dtypes"}}
+LAZY = {"_audit": {"matplotlib"}, "compat": {"PIL", "onnx"}, "models": {"safetensors"}, "testing": {"ml_dtypes"}}
 
 
 def modules() -> list[Path]:

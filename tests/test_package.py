@@ -13,7 +13,7 @@ import pytest
 
 import halfpixel
 
-EXTRAS = {"all", "bench", "cli", "onnx", "plot", "torch", "train"}
+EXTRAS = {"all", "bench", "cli", "models", "onnx", "plot", "torch", "train"}
 
 
 def installed() -> None:

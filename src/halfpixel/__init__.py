@@ -13,7 +13,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import backends, compat, edges, errors, filters, grids, io, nn, presets, testing, upsamplers
+    from . import (
+        backends,
+        compat,
+        edges,
+        errors,
+        filters,
+        grids,
+        io,
+        metrics,
+        models,
+        nn,
+        presets,
+        testing,
+        train,
+        upsamplers,
+    )
     from ._accelerate import accelerate, accelerated
     from ._band import Band
     from ._explain import Explanation, explain
@@ -44,7 +59,10 @@ _HOME = {
     "resize_labels": "_labels",
     "set_num_threads": "_threads",
 }
-_MODULES = ("backends", "compat", "edges", "errors", "filters", "grids", "io", "nn", "presets", "testing", "upsamplers")
+_MODULES = (
+    "backends", "compat", "edges", "errors", "filters", "grids", "io", "metrics", "models", "nn", "presets", "testing", "train",
+    "upsamplers",
+)  # fmt: skip
 
 __all__ = [
     "Band",
@@ -67,6 +85,8 @@ __all__ = [
     "interpolate_reduce",
     "interpolate_threshold",
     "io",
+    "metrics",
+    "models",
     "nn",
     "plan",
     "presets",
@@ -75,6 +95,7 @@ __all__ = [
     "resize_labels",
     "set_num_threads",
     "testing",
+    "train",
     "upsamplers",
 ]
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Networks that live on upsamplers."""
