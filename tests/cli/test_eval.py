@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from PIL import Image
 
 import halfpixel
 from halfpixel import io, metrics
+from halfpixel.errors import HalfpixelValueError
 
 from .conftest import photo
 
@@ -247,6 +250,10 @@ def fake_models(monkeypatch, enlarge, scale=2):
         seen.append(name)
         if name == "gone":
             raise FileNotFoundError(2, "No such file or directory", name)
+        if name == "torn":
+            raise HalfpixelValueError("it is no checkpoint", "a whole one")
+        if name == "unet":
+            return SimpleNamespace()
         return SimpleNamespace(scale=scale, in_channels=1)
 
     monkeypatch.setattr(models, "load", load, raising=False)
@@ -287,7 +294,12 @@ def test_networks_that_fail(run, sets, monkeypatch):
 
 def test_networks_of_another_size_or_that_are_not_there(run, sets, monkeypatch):
     fake_models(monkeypatch, lambda model, image: image, scale=4)
-    for name, why in (("net", "net enlarges 4 times, and --scale is 2"), ("gone", "No such file")):
+    for name, why in (
+        ("net", "net enlarges 4 times, and --scale is 2"),
+        ("gone", "gone: No such file"),
+        ("torn", "torn: it is no checkpoint (what would work: a whole one)"),
+        ("unet", "unet is no super-resolution network"),
+    ):
         assert why in flat(run("eval", "hr", "--scale", "2", "--model", name, status=2).stderr)
     monkeypatch.setattr("halfpixel.models.load", lambda name: __import__("no_such_library"), raising=False)
     assert 'pip install "halfpixel[models]"' in flat(run("eval", "hr", "--scale", "2", "--model", "n", status=2).stderr)
@@ -348,6 +360,19 @@ def test_labels_with_a_palette_or_few_bits_are_numbers(run, maps):
     for name, reference in [*pairs, ("one.png", "one_gray.png")]:
         one, *_ = lines(run("eval", name, "--reference", reference, "--labels", "--classes", "3", "--json"))
         assert (one["miou"], one["size"]) == (1.0, [40, 30])
+
+
+def test_labels_of_four_bits_are_not_shades(run, maps):
+    true = np.random.default_rng(0).integers(0, 16, (6, 8), dtype=np.uint8)
+    rows = b"".join(b"\0" + bytes(row[::2] << 4 | row[1::2]) for row in true)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 8, 6, 4, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    Path("four.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    write("eight.png", true, "gray")
+    one, *_ = lines(run("eval", "four.png", "--reference", "eight.png", "--labels", "--classes", "16", "--json"))
+    assert one["accuracy"] == 1.0
 
 
 def test_label_maps_that_cannot_be_measured(run, maps):

@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from halfpixel.cli._matching import Match
 from halfpixel.cli._paths import Found
 from halfpixel.cli._scores import Line, failure
 from halfpixel.cli._subjects import labels, subject
-from halfpixel.errors import HalfpixelValueError
+from halfpixel.errors import HalfpixelError, HalfpixelValueError
 from halfpixel.io._picture import ImageFileError, full_scale
 
 SHRINK = "matlab.bicubic"
@@ -134,8 +133,13 @@ def _by_network(name: str, scale: int) -> Enlarge:
     except ModuleNotFoundError as error:
         works = 'pip install "halfpixel[models]"'
         raise typer.BadParameter(f"--model needs {error.name}, which is not installed: {works}") from None
+    except HalfpixelError as error:
+        works = f" (what would work: {error.works})" if error.works else ""
+        raise typer.BadParameter(f"{name}: {error.why}{works}") from None
     except OSError as error:
         raise typer.BadParameter(f"{name}: {error.strerror or error}") from None
+    if not hasattr(model, "scale"):
+        raise typer.BadParameter(f"{name} is no super-resolution network: it has no scale")
     if model.scale != scale:
         raise typer.BadParameter(f"{name} enlarges {model.scale} times, and --scale is {scale}")
     return lambda small, size: models.enlarge(model, small)
@@ -179,7 +183,7 @@ def _shrunk(source: str, scale: int) -> tuple[Pixels, Pixels, list[str]]:
     if (height, width) != original.shape[:2]:
         notes.append(f"cut to {width} x {height}, whole multiples of {scale}")
         original = original[:height, :width].copy()
-    return original, halfpixel.resize_image(original, scale=Fraction(1, scale), like=SHRINK), notes
+    return original, halfpixel.resize_image(original, (height // scale, width // scale), like=SHRINK), notes
 
 
 def _size(pixels: Pixels) -> tuple[int, int]:
