@@ -144,7 +144,8 @@ class _Places:
     """The rows of results that rows of the input reach, as NaN shows, also on ways that numbers do not take."""
 
     def __init__(self, module: Any, channels: int, size: int) -> None:
-        self.module, self.size, self.found = module, size, {}
+        self.module, self.size = module, size
+        self.found: dict[int, tuple[int, int] | None] = {}
         gen = torch.Generator().manual_seed(6)
         self.x = torch.rand(1, channels, size, size, generator=gen, dtype=torch.float64)
 
