@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,3 +77,23 @@ def open_photos(split: str) -> tuple[Photo, ...]:
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
     return tuple(photo for photo in PHOTOS if photo.split == split)
+
+
+def copy_photos(folder: str | os.PathLike[str]) -> Path:
+    """Copy all of them to train, validation and held-out below a folder, for `halfpixel train` and `halfpixel eval`.
+
+    Returns: the folder.
+    Raises: RuntimeError where a package is not installed.
+    """
+    root = Path(folder)
+    found = [(photo, photo.path) for photo in PHOTOS]
+    for photo, path in found:
+        (root / photo.split).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, root / photo.split / photo.file)
+    return root
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("python -m halfpixel.train.photos FOLDER")
+    print(copy_photos(sys.argv[1]))
