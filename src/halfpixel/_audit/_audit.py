@@ -11,7 +11,7 @@ from halfpixel.errors import HalfpixelError, describe_call
 from . import _geometry, _levels, _patterns
 from ._limits import TABLE
 from ._result import Audit, Check, flat_picture
-from ._subject import Subject, kept
+from ._subject import Subject, kept, name_of
 
 _WORDS = {
     "checkerboard": "makes a checkerboard", "shift": "shifts content", "border": "changes borders",
@@ -49,8 +49,7 @@ def audit(
             return _audited(Subject(module, in_channels, shape, scale, device))
     except HalfpixelError as error:
         if error.call is None:
-            name = type(module).__name__ if not callable(getattr(module, "__name__", None)) else module.__name__
-            error.in_call(describe_call(f"audit of {name}", in_channels=in_channels, shape=shape, scale=scale))
+            error.in_call(describe_call("audit", name_of(module), in_channels=in_channels, shape=shape, scale=scale))
         raise
 
 
@@ -75,7 +74,10 @@ def _audited(subject: Subject) -> Audit:
     number, sentence, pictures["spectrum"] = _patterns.comb(subject)
     add("comb", number, sentence)
     number, sentence, pictures["gradient"] = _patterns.gradient(subject)
-    add("gradient", number, sentence)
+    if number is not None and number > TABLE["gradient"].limit and _fractional(subject):
+        add("gradient", number, "input pixels have unequal shares, as most fractional scales give", verdict="warning")
+    else:
+        add("gradient", number, sentence)
     moved = _geometry.shift(subject)
     pictures["impulse"] = moved.response
     add("shift", moved.number, moved.sentence, moved.sure)
@@ -125,6 +127,10 @@ def _level_checks(subject: Subject, levels: Any, keeps: bool, add: Any, pictures
     number, sentence, pictures["step"] = _worst_guide(subject, lambda: _levels.overshoot(subject))
     add("overshoot", number, sentence)
     add("noise", *_worst_guide(subject, lambda: _levels.beyond(subject)))
+
+
+def _fractional(subject: Subject) -> bool:
+    return any(s.numerator > 1 and s.denominator > 1 for s in subject.scale)
 
 
 def _limit(subject: Subject, name: str) -> float:

@@ -14,7 +14,7 @@ from ._limits import TABLE
 from ._patterns import rms
 from ._subject import Subject, noise
 
-_STEP = 2.0**-6  # of the impulses: small for the content, large for float32
+_STEP, _COARSE = 2.0**-6, 0.25  # of the impulses: small for the content, large for float32; of half precision
 _CHANNELS = 8
 _LARGEST = 8  # input pixels that make a period of the scale
 
@@ -92,20 +92,22 @@ def _moments(subject: Subject, place: tuple[int, ...], period: int) -> tuple[lis
     energy = torch.zeros(shape, dtype=torch.float64)
     moment = [torch.zeros(shape, dtype=torch.float64) for _ in range(subject.dims)]
     picture = torch.zeros(())
+    height = _COARSE if subject.rounding > 1e-5 else _STEP
+    noisy = max(1e-4, 4 * subject.rounding / height)
     for step in range(period):
         at = tuple(k + step for k in place)
         up, down = subject.constant(0.5, len(chosen)), subject.constant(0.5, len(chosen))
         for i, c in enumerate(chosen):
-            up[(i, c, *at)] += _STEP
-            down[(i, c, *at)] -= _STEP
-        response = (subject.answer(up) - subject.answer(down)) / (2 * _STEP)
+            up[(i, c, *at)] += height
+            down[(i, c, *at)] -= height
+        response = (subject.answer(up) - subject.answer(down)) / (2 * height)
         if subject.halo is None:  # what every place feels is no place's
             response = response - response.flatten(2).median(2).values.view(*shape, *(1,) * subject.dims)
-        response[response.abs() < max(1e-4, 64 * subject.rounding / _STEP) * response.abs().max()] = 0
+        response[response.abs() < noisy * response.abs().max()] = 0
         power = response.square()
         energy += power.flatten(2).sum(2)
         for axis in range(subject.dims):
-            line = power.sum([a + 2 for a in range(subject.dims) if a != axis])
+            line = power.movedim(axis + 2, -1).flatten(2, -2).sum(2) if subject.dims > 1 else power
             distance = torch.arange(line.shape[-1], dtype=torch.float64) - expected(subject, axis, at[axis])
             moment[axis] += (line * distance).sum(-1)
         if step == 0:
@@ -125,34 +127,44 @@ def _error(moment: Tensor, energy: Tensor, mean: float) -> float:
 def equivariance(subject: Subject) -> tuple[float | None, str]:
     """The change of the inside when the window moves by whole pixels over a larger picture, over its std; worst axis.
 
-    What enters at the one end is dark and what leaves at the other bright: means over the whole picture change.
+    By the fewest pixels that can be, where strides inside show, and by an eighth of the probe: what enters at the one
+    end is dark and what leaves at the other bright, so that means over the whole picture change.
     """
-    worst = None
-    steps = []
+    found: dict[int, float] = {}
     for axis, s in enumerate(subject.scale):
-        far, n = s.denominator, subject.size_in[axis]
-        if far > n // 4:
-            continue
-        size = list(subject.size_in)
-        size[axis] += far
-        scene = noise((1, subject.channels, *size), 51)
-        ends = scene.transpose(2, axis + 2)
-        ends[:, :, :far], ends[:, :, -far:] = 0.0, 1.0
-        a = subject.answer(scene.narrow(axis + 2, 0, n))[0]
-        b = subject.answer(scene.narrow(axis + 2, far, n))[0]
-        move = s.numerator
-        a, b = a.narrow(axis + 1, move, a.shape[axis + 1] - move), b.narrow(axis + 1, 0, b.shape[axis + 1] - move)
-        cut = list(subject.margin)
-        inner = (..., *(slice(m, max(k - m, m + 1)) for m, k in zip(cut, a.shape[1:], strict=True)))
-        a, b = a[inner], b[inner]
-        std = rms(a - a.flatten(1).mean(1).view(-1, *(1,) * subject.dims))
-        if std > 1e-12:
-            worst = max(worst or 0.0, rms(a - b) / std)
-            steps.append(far)
-    if worst is None:
-        return None, "no number of input pixels makes a whole number of output pixels" if not steps else "it is constant"
-    far = max(steps)
-    pixels = "1 pixel" if far == 1 else f"{far} pixels"
-    if worst <= TABLE["equivariance"].limit:
-        return worst, f"an input moved by {pixels} gives the same, moved"
-    return worst, f"an input moved by {pixels} gives something else"
+        n, few = subject.size_in[axis], s.denominator
+        for far in sorted({few, max(n // 8 // few, 1) * few}) if few <= n // 4 else ():
+            number = _moved(subject, axis, far, far * s.numerator // few)
+            if number is not None:
+                found[far] = max(found.get(far, 0.0), number)
+    if not found:
+        return None, "no number of input pixels makes a whole number of output pixels, or the result is constant"
+    few, limit, worst = min(found), TABLE["equivariance"].limit, max(found.values())
+    if worst <= limit:
+        return worst, f"an input moved by {_pixels(few)} gives the same, moved"
+    if found[max(found)] <= limit:
+        return worst, f"moved by {_pixels(few)} an input gives something else, by {max(found)} the same: strides inside"
+    far = next(k for k, v in sorted(found.items()) if v > limit)
+    return worst, f"an input moved by {_pixels(far)} gives something else"
+
+
+def _moved(subject: Subject, axis: int, far: int, move: int) -> float | None:
+    """The change of the inside when the window moves by `far` input pixels, which are `move` of the output."""
+    n = subject.size_in[axis]
+    size = list(subject.size_in)
+    size[axis] += far
+    scene = noise((1, subject.channels, *size), 51)
+    ends = scene.transpose(2, axis + 2)
+    ends[:, :, :far], ends[:, :, -far:] = 0.0, 1.0
+    a = subject.answer(scene.narrow(axis + 2, 0, n))[0]
+    b = subject.answer(scene.narrow(axis + 2, far, n))[0]
+    if a.shape[axis + 1] - move - 2 * subject.margin[axis] < 1:
+        return None
+    a, b = a.narrow(axis + 1, move, a.shape[axis + 1] - move), b.narrow(axis + 1, 0, b.shape[axis + 1] - move)
+    a, b = subject.inside(a), subject.inside(b)
+    std = rms(a - a.flatten(1).mean(1).view(-1, *(1,) * subject.dims))
+    return rms(a - b) / std if std > 1e-12 else None
+
+
+def _pixels(count: int) -> str:
+    return "1 pixel" if count == 1 else f"{count} pixels"

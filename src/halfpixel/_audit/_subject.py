@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halfpixel.errors import HalfpixelShapeError, HalfpixelTypeError, HalfpixelValueError
+from halfpixel.errors import HalfpixelError, HalfpixelShapeError, HalfpixelTypeError, HalfpixelValueError
 from halfpixel.upsamplers import Upsampler
 from halfpixel.upsamplers._base import Resampler
 
@@ -68,7 +69,7 @@ class Subject:
     ) -> None:
         if not callable(module):
             raise HalfpixelTypeError(f"{module!r} cannot be called", "a torch.nn.Module, or a function of a tensor")
-        self.module, self.name = module, _name(module)
+        self.module, self.name = module, name_of(module)
         own = list(module.parameters()) + list(module.buffers()) if isinstance(module, torch.nn.Module) else []
         real = [p for p in own if p.is_floating_point()]
         self.dtype = real[0].dtype if real else torch.float32
@@ -139,7 +140,8 @@ class Subject:
                     continue
                 self.out_channels, self.size_out = y.shape[1], tuple(y.shape[2:])
                 return
-        why = f"no probe could be made for {self.name}: {type(first).__name__}: {first}"
+        said = first.why if isinstance(first, HalfpixelError) else first
+        why = f"no probe could be made; the first refusal was {type(first).__name__}: {said}"
         raise HalfpixelShapeError(why, "in_channels= and shape=, the spatial sizes of an input") from first
 
     def _candidates(self, in_channels: int | None, shape: tuple[int, ...] | None) -> Iterator[tuple[int, int]]:
@@ -190,13 +192,15 @@ class Subject:
                 self.margin = tuple(margins)
                 return
             larger = tuple(2 * n for n in self.size_in)
+            if halo == self.size_in:  # everywhere: a larger probe has no inside either
+                break
             if self.fixed or max(larger) > _SIZES[self.dims][1] or not self._try(larger):
                 break
         self.halo = None
         self.margin = tuple(m // 4 for m in self.size_out)
 
     def _need(self, length: int, scale: Fraction) -> int:
-        return max(min(8, length // 4), 2 * scale.numerator)
+        return max(min(8, length // 4), min(2 * scale.numerator, 16))
 
     def _try(self, size: tuple[int, ...]) -> bool:
         before = self.size_in
@@ -207,11 +211,14 @@ class Subject:
             self.size_in = before
             return False
         self.size_out = out
-        self.crop = tuple(Fraction(m) - n * s for n, m, s in zip(size, out, self.scale, strict=True))
+        more = [m - n * s for n, m, s in zip(size, out, self.scale, strict=True)]
+        self.crop = tuple(int(c) if c.denominator == 1 else 0 for c in more)  # parts of a pixel are cut at the end
         return True
 
     def _halo(self) -> tuple[int, ...] | None:
-        """Of the outputs in the middle, from where their gradient is not 0; None without a gradient."""
+        """Of the outputs in the middle, from where their gradient is not 0; None without a gradient, `size_in` where it
+        is about the same everywhere.
+        """
         x = noise((1, self.channels, *self.size_in), 11).to(device=self.device, dtype=self.dtype).requires_grad_()
         y = self.call(x)
         if not y.requires_grad:
@@ -226,6 +233,10 @@ class Subject:
         if g is None:
             return None
         g = g.detach().abs().amax((0, 1)).double().cpu()
+        ring = torch.ones_like(g, dtype=torch.bool)
+        ring[tuple(slice(1, -1) for _ in g.shape)] = False
+        if float(g[ring].min()) > max(0.1 * float(g[ring].max()), 1e-9 * float(g.max())):
+            return self.size_in  # a plateau up to the corners: a mean over everything
         there = (g > 1e-5 * g.max()).nonzero()
         if not len(there):
             return None
@@ -246,10 +257,10 @@ def _scale(n: int, m: int, larger: int) -> Fraction:
         return ratio
     if step.denominator == 1 or step.numerator == 1:  # transposed convolutions may make 2 n - 1: cut at both ends
         return step
-    for below in range(1, _LARGEST + 1):  # the simplest of which both sizes are the whole part
+    for below in range(1, _LARGEST + 1):  # the simplest that makes both sizes by one rule of rounding
         for above in range(1, 8 * below):
             s = Fraction(above, below)
-            if int(n * s) == m and int(2 * n * s) == larger:
+            if any(rule(n * s) == m and rule(2 * n * s) == larger for rule in (math.floor, round, math.ceil)):
                 return s
     return ratio
 
@@ -260,7 +271,7 @@ def _fraction(value: Any) -> Fraction:
     return near if float(near) == float(value) else exact
 
 
-def _name(module: Any) -> str:
+def name_of(module: Any) -> str:
     if isinstance(module, Resampler):
         return str(module.entry.name)
     return type(module).__name__ if isinstance(module, torch.nn.Module) else getattr(module, "__name__", repr(module))
