@@ -70,7 +70,7 @@ def _audited(subject: Subject) -> Audit:
     else:
         add("polyphase", number, sentence)
     add("flat", flat_number, flat_sentence)
-    add("ramp", *_patterns.ramp(subject))
+    add("ramp", *_patterns.ramp(subject, levels))
     number, sentence, pictures["spectrum"] = _patterns.comb(subject)
     add("comb", number, sentence)
     number, sentence, pictures["gradient"] = _patterns.gradient(subject)
@@ -88,7 +88,9 @@ def _audited(subject: Subject) -> Audit:
     else:
         add("equivariance", number, sentence)
     ordered = tuple(checks[name] for name in TABLE)
-    drawn = {name: flat_picture(p.unsqueeze(0) if name == "spectrum" else p) for name, p in pictures.items() if p is not None}
+    drawn = {
+        name: flat_picture(p.unsqueeze(0) if name == "spectrum" else p) for name, p in pictures.items() if p is not None
+    }
     return Audit(
         subject.name, subject.channels, subject.out_channels, subject.size_in, subject.size_out,
         tuple(float(s) for s in subject.scale), subject.halo, ordered, _verdict(ordered), drawn,

@@ -51,7 +51,13 @@ class _Watch(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name == "convolution":
             self._convolution(out, *args)
-        elif name in _MOVES and args and isinstance(out, Tensor) and isinstance(args[0], Tensor) and args[0] in self._tags:
+        elif (
+            name in _MOVES
+            and args
+            and isinstance(out, Tensor)
+            and isinstance(args[0], Tensor)
+            and args[0] in self._tags
+        ):
             self._moved(func, out, args, kwargs or {})
         return out
 

@@ -36,8 +36,8 @@ _ROWS = (
         "one 8-bit step; interpolation leaves 1e-7", of_level=True,
     ),
     Limit(
-        "ramp", "checkerboard", "how far apart the phases of a ramp lie", 1.0, "input px",
-        "repetition has 1 - 1/scale: less than a pixel is an interpolator's own staircase",
+        "ramp", "checkerboard", "how far phases have come apart at the end of a ramp, std over range", LEVEL, "",
+        "one 8-bit step; equal stairs, as repetition makes them, do not count", of_level=True,
     ),
     Limit(
         "comb", "checkerboard", "spectral lines at m/scale over their surroundings, smooth input", 10.0, "dB",

@@ -16,6 +16,7 @@ from ._layers import Layer, layers
 from ._limits import LEVEL
 from ._subject import Subject, noise
 
+_LINES = 16  # periods in a spectrum: lines lie apart, and images of slow waves beside them
 _FACTORS = (2, 3, 4, 8)  # of layers inside, whose patterns outlive a result of the input's own size
 
 
@@ -32,6 +33,7 @@ def periods(subject: Subject, lengths: Sequence[int], least: int = 2) -> list[tu
 
 def _largest(found: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Without those that divide another one, whose lines are among the other's."""
+
     def divides(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
         return a != b and all(y % x == 0 for x, y in zip(a, b, strict=True))
 
@@ -130,27 +132,44 @@ def _parts(subject: Subject, inner: Tensor) -> Iterator[Tensor]:
     yield inner[..., n // 2 + away :]
 
 
-def ramp(subject: Subject) -> tuple[float | None, str]:
-    """How far, in input pixels, the phases of ramps lie apart: rms over channels."""
-    worst: float | None = None
+def ramp(subject: Subject, levels: Levels) -> tuple[float | None, str]:
+    """How far apart the phases of a ramp have come at its end, where each rises at a rate of its own: over the range."""
+    worst, stairs, rises = 0.0, 0.0, False
     for axis in range(subject.dims):
         n = subject.size_in[axis]
-        at = (torch.arange(n, dtype=torch.float64) + 0.5) / n
         shape = [1] * (subject.dims + 2)
         shape[axis + 2] = n
-        x = (at * 0.5 + 0.25).reshape(shape).expand(1, subject.channels, *subject.size_in)
-        rest, slopes = detrended(subject.inside(subject.answer(x)[0]))
-        slope = rms(slopes[:, axis]) * float(subject.scale[axis])  # per input pixel
-        for period in periods(subject, rest.shape[1:]):
+        line = ((torch.arange(n, dtype=torch.float64) + 0.5) / n).reshape(shape)
+        inner = subject.inside(subject.answer(line.expand(1, subject.channels, *subject.size_in))[0])
+        rest, slopes = detrended(inner)
+        slope = rms(slopes[:, axis])
+        if slope * inner.shape[axis + 1] < 1e-6 * levels.range:
+            continue
+        rises = True
+        for period in periods(subject, inner.shape[1:], 3):
+            if any(p % s.numerator for p, s in zip(period, subject.scale, strict=True)):
+                continue  # stairs of the scale would beat against it
+            rates = _rates(inner, period, axis)
+            spread = float(rates.var(1, unbiased=False).mean().sqrt())
+            worst = max(worst, spread * inner.shape[axis + 1] / 2 / levels.range)
             means = phase_means(rest, period).flatten(1)
-            apart = rms(means.amax(1) - means.amin(1))
-            if slope > 1e-9:
-                worst = max(worst or 0.0, apart / slope)
-    if worst is None:
+            stairs = max(stairs, rms(means.amax(1) - means.amin(1)) / (slope * float(subject.scale[axis])))
+    if not rises:
         return None, "a ramp becomes flat"
-    if worst > 1:
-        return worst, "the phases of a ramp are out of order"
-    return worst, "a ramp stays a ramp" if worst < 0.05 else f"a ramp becomes stairs of {worst:.2g} input pixels"
+    if worst > LEVEL:
+        return worst, "the phases of a ramp rise at different rates"
+    return worst, "ramps stay ramps" if stairs < 0.05 else f"ramps become stairs of {stairs:.2g} input pixels"
+
+
+def _rates(y: Tensor, period: Sequence[int], axis: int) -> Tensor:
+    """By how much a pixel the samples of each phase rise along an axis: (channels, phases)."""
+    blocks, p = y.shape[axis + 1] // period[axis], period[axis]
+    at = torch.arange(blocks, dtype=y.dtype) - (blocks - 1) / 2
+    shape = [1] * y.dim()
+    shape[axis + 1] = blocks * p
+    line = at.repeat_interleave(p).reshape(shape)
+    weighted = y.narrow(axis + 1, 0, blocks * p) * line
+    return phase_means(weighted, period).flatten(1) / (at.square().mean() * p)
 
 
 def texture(channels: int, size: Sequence[int], seed: int) -> Tensor:
@@ -167,9 +186,10 @@ def texture(channels: int, size: Sequence[int], seed: int) -> Tensor:
 
 def comb(subject: Subject) -> tuple[float | None, str, Any]:
     """The strongest line at a multiple of a period's frequency, over the mean of its surroundings; and the spectrum."""
-    inner = subject.inside(subject.answer(texture(subject.channels, subject.size_in, 31))[0])
+    with subject.doubled():
+        inner = subject.inside(subject.answer(texture(subject.channels, subject.size_in, 31))[0])
     worst, where, picture = None, "", None
-    for period in _largest(periods(subject, inner.shape[1:], 8)):
+    for period in _largest(periods(subject, inner.shape[1:], _LINES)):
         lengths = [n // p * p for n, p in zip(inner.shape[1:], period, strict=True)]
         power = spectrum(inner[(..., *map(slice, lengths))])
         picture = power if picture is None else picture
@@ -206,34 +226,27 @@ def _around(power: Tensor, line: tuple[int, ...]) -> float:
 
 
 def gradient(subject: Subject) -> tuple[float | None, str, Any]:
-    """Std over mean of the gradient of random sums over channels, inside; both as rms over channels and sums."""
+    """Std over mean of the gradient of the sum of all outputs, inside; both as rms over channels."""
     x = subject.constant(0.5).to(device=subject.device, dtype=subject.dtype).requires_grad_()
     y = subject.call(x)
     if not y.requires_grad:
         return None, "it has no gradient", None
-    level, spread, picture = [], [], None
-    for signs in noise((3, subject.out_channels), 41) * 2 - 1:
-        total = (y * signs.to(y).view(1, -1, *(1,) * subject.dims)).sum()
-        try:
-            (g,) = torch.autograd.grad(total, x, retain_graph=True, allow_unused=True)
-        except RuntimeError as error:
-            return None, f"it has no gradient: {str(error).splitlines()[0]}", None
-        if g is None:
-            return None, "the result does not depend on the input", None
-        g = g[0].detach().double().cpu()
-        picture = g if picture is None else picture
-        reach = subject.halo or tuple(n // 4 for n in subject.size_in)
-        cut = [min(h + 1, (n - 1) // 2) for h, n in zip(reach, g.shape[1:], strict=True)]
-        inner = g[(..., *(slice(c, n - c) for c, n in zip(cut, g.shape[1:], strict=True)))]
-        rest = detrended(inner)[0] if subject.halo is None else inner - inner.flatten(1).mean(1).view(
-            -1, *(1,) * subject.dims
-        )
-        level.append(inner.flatten(1).mean(1).square().mean())
-        spread.append(rest.flatten(1).square().mean(1).mean())
-    size = float(torch.stack(level).mean().sqrt())
-    if size < 1e-12:
-        return None, "the gradients of a constant cancel", picture
-    number = float(torch.stack(spread).mean().sqrt()) / size
+    try:
+        (g,) = torch.autograd.grad(y.sum(), x, allow_unused=True)
+    except RuntimeError as error:
+        return None, f"it has no gradient: {str(error).splitlines()[0]}", None
+    if g is None:
+        return None, "the result does not depend on the input", None
+    g = g[0].detach().double().cpu()
+    reach = subject.halo or tuple(n // 4 for n in subject.size_in)
+    cut = [min(h + 1, (n - 1) // 2) for h, n in zip(reach, g.shape[1:], strict=True)]
+    inner = g[(..., *(slice(c, n - c) for c, n in zip(cut, g.shape[1:], strict=True)))]
+    mean = inner.flatten(1).mean(1)
+    rest = detrended(inner)[0] if subject.halo is None else inner - mean.view(-1, *(1,) * subject.dims)
+    size = rms(mean)
+    if size < 1e-6 * float(g.abs().max()) or not size:
+        return None, "the gradients of a constant cancel", g
+    number = rms(rest) / size
     if number <= 0.02:
-        return number, "all input pixels have the same share", picture
-    return number, "input pixels have unequal shares: training sees a checkerboard", picture
+        return number, "all input pixels have the same share", g
+    return number, "input pixels have unequal shares: training sees a checkerboard", g

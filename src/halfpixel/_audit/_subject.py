@@ -29,7 +29,9 @@ def kept(module: Any) -> Iterator[None]:
     """In eval mode, with gradients, with seeds of its own; mode, buffers and random state are put back afterwards."""
     modules = list(module.modules()) if isinstance(module, torch.nn.Module) else []
     for part in modules:
-        if any(torch.nn.parameter.is_lazy(p) for p in itertools.chain(part._parameters.values(), part._buffers.values())):
+        if any(
+            torch.nn.parameter.is_lazy(p) for p in itertools.chain(part._parameters.values(), part._buffers.values())
+        ):
             why = f"{type(part).__name__} has no weights yet"
             raise HalfpixelValueError(why, "one call of the module before, which makes them")
     modes = [part.training for part in modules]
@@ -112,6 +114,17 @@ class Subject:
             guide[..., : int(middle)], guide[..., int(middle) :] = 0.25, 0.75
         return guide
 
+    @contextmanager
+    def doubled(self) -> Iterator[None]:
+        """With a probe of twice the size while the block runs, where it may be and is taken."""
+        before = self.size_in, self.size_out, self.crop, self.margin
+        if not self.fixed and self._try(tuple(2 * n for n in self.size_in)) and self.halo is None:
+            self.margin = tuple(m // 4 for m in self.size_out)
+        try:
+            yield
+        finally:
+            self.size_in, self.size_out, self.crop, self.margin = before
+
     # -- what it takes
 
     def constant(self, level: float | Tensor, count: int = 1) -> Tensor:
@@ -187,7 +200,9 @@ class Subject:
             halo = self._halo()
             self.halo = halo
             margins = [-(-(h + 1) * s.numerator // s.denominator) for h, s in zip(halo or (), self.scale, strict=False)]
-            enough = all(m - 2 * p >= self._need(m, s) for m, p, s in zip(self.size_out, margins, self.scale, strict=False))
+            enough = all(
+                m - 2 * p >= self._need(m, s) for m, p, s in zip(self.size_out, margins, self.scale, strict=False)
+            )
             if halo is not None and enough:
                 self.margin = tuple(margins)
                 return

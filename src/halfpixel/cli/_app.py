@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import halfpixel
+from halfpixel.cli._audit import audit
 from halfpixel.cli._compare import compare
 from halfpixel.cli._convert import convert
 from halfpixel.cli._info import explain, info
@@ -41,6 +42,7 @@ app.command("upscale", help="Make images bigger; twice as large unless a size is
 app.command("resize", help="Make images bigger or smaller.")(convert)
 app.command("compare")(compare)
 app.command("show")(show)
+app.command("audit")(audit)
 app.command("info")(info)
 app.command("explain")(explain)
 app.command("list")(list_tables)
