@@ -77,12 +77,11 @@ def _places(subject: Subject, period: int) -> dict[str, tuple[int, ...]]:
     """Input pixels near the begin, in the middle and near the end, along the diagonal."""
     low = [min((h + 1) if subject.halo else n // 4, (n - period) // 2)
            for h, n in zip(subject.halo or subject.size_in, subject.size_in, strict=True)]  # fmt: skip
-    places = {
+    return {
         "near the beginning": tuple(low),
         "in the middle": tuple((n - period) // 2 for n in subject.size_in),
         "near the end": tuple(n - period - k for n, k in zip(subject.size_in, low, strict=True)),
     }
-    return places
 
 
 def _moments(subject: Subject, place: tuple[int, ...], period: int) -> tuple[list[Tensor], Tensor, Tensor]:

@@ -16,8 +16,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ._subject import Subject
 
-_MOVES = ("view", "_unsafe_view", "reshape", "permute", "transpose", "clone", "contiguous", "pixel_shuffle", "unsqueeze",
-          "squeeze", "unflatten", "flatten", "movedim", "alias", "detach", "_to_copy")  # fmt: skip
+_MOVES = ("view", "_unsafe_view", "reshape", "permute", "transpose", "clone", "contiguous", "pixel_shuffle",
+          "unsqueeze", "squeeze", "unflatten", "flatten", "movedim", "alias", "detach", "_to_copy")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _factorings(block: int, dims: int) -> list[tuple[int, ...]]:
 
 
 def phase_sums(weight: Tensor, factors: Sequence[int], dilation: Sequence[int]) -> Tensor:
-    """Of a transposed convolution's weight (C_in, C_out / groups, *kernel): what each phase's taps sum to, (pairs, phases)."""
+    """What each phase's taps sum to: of (C_in, C_out / groups, *kernel), transposed; (pairs, phases)."""
     phases = torch.zeros(*weight.shape[:2], *factors, dtype=weight.dtype)
     for tap in itertools.product(*map(range, weight.shape[2:])):
         at = tuple(t * d % s for t, d, s in zip(tap, dilation, factors, strict=True))

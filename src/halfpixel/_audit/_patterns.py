@@ -17,6 +17,7 @@ from ._limits import LEVEL
 from ._subject import Subject, noise
 
 _LINES = 16  # periods in a spectrum: lines lie apart, and images of slow waves beside them
+_RISE = 1 / 8  # of ramps
 _FACTORS = (2, 3, 4, 8)  # of layers inside, whose patterns outlive a result of the input's own size
 
 
@@ -27,8 +28,7 @@ def periods(subject: Subject, lengths: Sequence[int], least: int = 2) -> list[tu
     for f in _FACTORS:
         found.add(tuple(math.lcm(f, p) if p <= 8 else p for p in own))
         found.add((f,) * len(own))
-    fits = [p for p in sorted(found) if max(p) > 1 and all(n >= least * q for n, q in zip(lengths, p, strict=True))]
-    return fits
+    return [p for p in sorted(found) if max(p) > 1 and all(n >= least * q for n, q in zip(lengths, p, strict=True))]
 
 
 def _largest(found: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -105,7 +105,7 @@ def polyphase(subject: Subject) -> tuple[float | None, str, list[Layer]]:
 
 def flat(subject: Subject, levels: Levels) -> tuple[float, str]:
     """Std of the phase means of constants, over the range; a guide's halves are looked at apart."""
-    numbers = {}
+    numbers: dict[tuple[int, ...], float] = {}
     for answer in levels.answers:
         for part in _parts(subject, subject.inside(answer)):
             rest = detrended(part)[0] if subject.halo is None else part
@@ -133,13 +133,16 @@ def _parts(subject: Subject, inner: Tensor) -> Iterator[Tensor]:
 
 
 def ramp(subject: Subject, levels: Levels) -> tuple[float | None, str]:
-    """How far apart the phases of a ramp have come at its end, where each rises at a rate of its own: over the range."""
+    """How far apart the phases of a ramp come that rise at rates of their own: over the range, of a ramp from 0 to 1.
+
+    The ramp is a gentle one: where the response is curved, phases differ by their places alone.
+    """
     worst, stairs, rises = 0.0, 0.0, False
     for axis in range(subject.dims):
         n = subject.size_in[axis]
         shape = [1] * (subject.dims + 2)
         shape[axis + 2] = n
-        line = ((torch.arange(n, dtype=torch.float64) + 0.5) / n).reshape(shape)
+        line = (0.5 + _RISE * ((torch.arange(n, dtype=torch.float64) + 0.5) / n - 0.5)).reshape(shape)
         inner = subject.inside(subject.answer(line.expand(1, subject.channels, *subject.size_in))[0])
         rest, slopes = detrended(inner)
         slope = rms(slopes[:, axis])
@@ -151,7 +154,7 @@ def ramp(subject: Subject, levels: Levels) -> tuple[float | None, str]:
                 continue  # stairs of the scale would beat against it
             rates = _rates(inner, period, axis)
             spread = float(rates.var(1, unbiased=False).mean().sqrt())
-            worst = max(worst, spread * inner.shape[axis + 1] / 2 / levels.range)
+            worst = max(worst, spread / _RISE * inner.shape[axis + 1] / 2 / levels.range)
             means = phase_means(rest, period).flatten(1)
             stairs = max(stairs, rms(means.amax(1) - means.amin(1)) / (slope * float(subject.scale[axis])))
     if not rises:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -29,8 +30,9 @@ class Check:
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain values."""
-        return asdict(self)
+        """The same as plain values; numbers that are none (of outputs that are not finite) as None."""
+        number = self.number if self.number is not None and math.isfinite(self.number) else None
+        return {**asdict(self), "number": number}
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Audit:
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw the probes' answers and the verdicts; the format follows the name (.png, .svg, .pdf).
 
-        Raises: RuntimeError where matplotlib is missing (`pip install "halfpixel[plot]"`), ValueError for other formats.
+        Raises: RuntimeError where matplotlib is missing (`pip install "halfpixel[plot]"`); ValueError for formats that it
+            has not.
         """
         try:
             from . import _plot

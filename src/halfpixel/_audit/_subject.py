@@ -61,8 +61,8 @@ def kept(module: Any) -> Iterator[None]:
 class Subject:
     """A module or function with the probe that it takes: `call(x)` for x (N, channels, *size) in float32 or its dtype.
 
-    **Convention:** attributes `channels`, `out_channels`, `size_in`, `size_out`, `scale` (Fraction per axis), `crop` (how
-    many samples the result has beyond size_in * scale), `halo` (None where there is none), `margin` (output samples to
+    **Convention:** attributes `channels`, `out_channels`, `size_in`, `size_out`, `scale` (Fraction per axis), `crop`
+    (how many samples the result has beyond size_in * scale), `halo` (None where there is none), `margin` (output samples to
     leave out at the border).
     """
 
@@ -78,6 +78,11 @@ class Subject:
         self.device = torch.device(device) if device is not None else own[0].device if own else torch.device("cpu")
         self.rounding = float(torch.finfo(self.dtype).eps)
         self.guide_structured = False
+        self.size_in: tuple[int, ...] = ()
+        self.size_out: tuple[int, ...] = ()
+        self.crop: tuple[int, ...] = ()
+        self.margin: tuple[int, ...] = ()
+        self.halo: tuple[int, ...] | None = None
         guided = isinstance(module, Resampler) and module.takes_guide and module.guide_channels
         self.guided, self.fixed = bool(guided), shape is not None
         self._find(in_channels, tuple(shape) if shape is not None else None)
