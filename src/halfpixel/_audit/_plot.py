@@ -33,7 +33,7 @@ def draw(found: Audit, path: str | os.PathLike[str]) -> None:
     figure.suptitle(f"{found.subject}: {found.verdict}", x=0.03, y=0.97, ha="left", fontsize=12, color=_INK, wrap=True)
     grid = figure.add_gridspec(2, 5, left=0.03, right=0.98, top=0.86, bottom=0.04, hspace=0.25, height_ratios=(1, 1.1))
     panels: list[tuple[str, str, Callable[[Any, Any], None]]] = [
-        ("constant", "a constant becomes", _image), ("impulse", "a pixel becomes", _image),
+        ("constant", "a constant becomes (corner)", _corner), ("impulse", "a pixel becomes (middle)", _middle),
         ("step", "a step becomes", _profile), ("spectrum", "spectrum of a smooth input, dB", _spectrum),
         ("gradient", "gradient of the sum", _image),
     ]  # fmt: skip
@@ -48,6 +48,14 @@ def draw(found: Audit, path: str | os.PathLike[str]) -> None:
             axes.text(0.5, 0.5, "not applicable", ha="center", va="center", fontsize=8, color=_QUIET)
     _table(figure.add_subplot(grid[1, :]), found)
     figure.savefig(path, format=format)
+
+
+def _corner(axes: Any, values: Any) -> None:
+    _image(axes, values[:24, :24] if values.shape[0] > 1 else values)
+
+
+def _middle(axes: Any, values: Any) -> None:
+    _image(axes, values[tuple(slice(max(n // 2 - 10, 0), n // 2 + 10) for n in values.shape)])
 
 
 def _image(axes: Any, values: Any) -> None:

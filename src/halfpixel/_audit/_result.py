@@ -92,8 +92,8 @@ class Audit:
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw the probes' answers and the verdicts; the format follows the name (.png, .svg, .pdf).
 
-        Raises: RuntimeError where matplotlib is missing (`pip install "halfpixel[plot]"`); ValueError for formats that it
-            has not.
+        Raises: RuntimeError where matplotlib is missing (`pip install "halfpixel[plot]"`); ValueError for formats
+            that it has not.
         """
         try:
             from . import _plot

@@ -62,8 +62,8 @@ class Subject:
     """A module or function with the probe that it takes: `call(x)` for x (N, channels, *size) in float32 or its dtype.
 
     **Convention:** attributes `channels`, `out_channels`, `size_in`, `size_out`, `scale` (Fraction per axis), `crop`
-    (how many samples the result has beyond size_in * scale), `halo` (None where there is none), `margin` (output samples to
-    leave out at the border).
+    (how many samples the result has beyond size_in * scale), `halo` (None where there is none), `margin` (output
+    samples to leave out at the border).
     """
 
     def __init__(
