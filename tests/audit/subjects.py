@@ -129,5 +129,5 @@ SAINTS = {
     ),
     "antialiased shrinking": (lambda: interpolation(0.5, mode="bilinear", antialias=True), set()),
     "average pooling": (lambda: nn.AvgPool2d(2), set()),
-    "identity": (lambda: nn.Identity(), set()),
+    "identity": (nn.Identity, set()),
 }  # fmt: skip

@@ -61,7 +61,8 @@ def test_aligned_corners_move_most_at_the_ends():
     found = halfpixel.audit(interpolation(mode="bilinear", align_corners=True), shape=(20, 20))
     # Pixel k lies at k (2 n - 1) / (n - 1), and belongs at 2 k + 1/2.
     k = 3
-    assert found["shift"].number == pytest.approx(0.5 - k / 19, abs=0.01)
+    # The centroid of three samples of a triangle is not quite its middle.
+    assert found["shift"].number == pytest.approx(0.5 - k / 19, abs=0.05)
     assert found["equivariance"].verdict == "not applicable" and "see shift" in found["equivariance"].sentence
 
 

@@ -107,9 +107,6 @@ def test_convex_methods_stay_within_their_inputs_under_both_guides():
 
 
 def test_a_guide_with_a_step_is_tried_too():
-    class Seen(upsamplers.Upsampler):
-        pass
-
     module = made(ENTRIES["up sapa"], 2)
     seen = []
     module.register_forward_pre_hook(lambda m, args, kwargs: seen.append(kwargs["guide"].clone()), with_kwargs=True)

@@ -255,7 +255,8 @@ class Subject:
         g = g.detach().abs().amax((0, 1)).double().cpu()
         ring = torch.ones_like(g, dtype=torch.bool)
         ring[tuple(slice(1, -1) for _ in g.shape)] = False
-        if float(g[ring].min()) > max(0.1 * float(g[ring].max()), 1e-9 * float(g.max())):
+        least, most = float(g[ring].min()), float(g[ring].max())
+        if least > max(0.1 * most, 1e-9 * float(g.max())) and most > 0.5 * float(g.median()):
             return self.size_in  # a plateau up to the corners: a mean over everything
         there = (g > 1e-5 * g.max()).nonzero()
         if not len(there):
