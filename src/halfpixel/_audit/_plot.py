@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from halfpixel.errors import HalfpixelValueError
 
 from ._result import Audit, shown
@@ -25,6 +22,9 @@ def draw(found: Audit, path: str | os.PathLike[str]) -> None:
 
     Raises: ValueError where matplotlib has no such format.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(13, 7.5), dpi=120, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     format = Path(path).suffix.lower().lstrip(".") or "png"

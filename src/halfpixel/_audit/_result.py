@@ -95,12 +95,13 @@ class Audit:
         Raises: RuntimeError where matplotlib is missing (`pip install "halfpixel[plot]"`); ValueError for formats
             that it has not.
         """
+        from . import _plot
+
         try:
-            from . import _plot
+            _plot.draw(self, path)
         except ModuleNotFoundError as error:
             why = f"a picture needs {error.name}, which is not installed"
             raise HalfpixelRuntimeError(why, 'pip install "halfpixel[plot]"', "Audit.plot") from None
-        _plot.draw(self, path)
 
 
 def shown(number: float | None, unit: str) -> str:

@@ -292,6 +292,18 @@ def _fraction(value: Any) -> Fraction:
     return near if float(near) == float(value) else exact
 
 
+def is_module(value: Any) -> bool:
+    """Whether it is a module, and no factory of one."""
+    return isinstance(value, torch.nn.Module)
+
+
+def built(factory: Any, options: dict[str, Any]) -> Any:
+    """What a factory makes, its random weights the same every time."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return factory(**options)
+
+
 def name_of(module: Any) -> str:
     if isinstance(module, Resampler):
         return str(module.entry.name)

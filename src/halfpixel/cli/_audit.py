@@ -84,17 +84,16 @@ def _made(subject: str, options: dict[str, Any]) -> Any:
 
 
 def _called(subject: str, value: Any, options: dict[str, Any]) -> Any:
-    import torch
+    from halfpixel._audit._subject import built, is_module
 
-    if isinstance(value, torch.nn.Module) or (not options and _takes_one(value)):
+    if is_module(value) or (not options and _takes_one(value)):
         if options:
             raise typer.BadParameter(f"{subject!r} is a module already and takes no --option")
         return value
     if not callable(value):
         raise typer.BadParameter(f"{subject!r} is no factory: a {type(value).__name__}")
-    torch.manual_seed(0)
     try:
-        return value(**options)
+        return built(value, options)
     except (TypeError, ValueError) as error:
         raise typer.BadParameter(f"{subject!r} with {options} failed: {error}") from None
 
