@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from halfpixel.errors import HalfpixelValueError
 
 from ._result import Audit, shown
