@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         upsamplers,
     )
     from ._accelerate import accelerate, accelerated
+    from ._audit import Audit, audit
     from ._band import Band
     from ._explain import Explanation, explain
     from ._labels import resize_labels
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .errors import HalfpixelError, PrecisionWarning
 
 _HOME = {
+    "Audit": "_audit",
     "Band": "_band",
     "Explanation": "_explain",
     "Extremes": "_reduce",
@@ -48,6 +50,7 @@ _HOME = {
     "PrecisionWarning": "errors",
     "accelerate": "_accelerate",
     "accelerated": "_accelerate",
+    "audit": "_audit",
     "explain": "_explain",
     "get_num_threads": "_threads",
     "interpolate_argmax": "_reduce",
@@ -65,6 +68,7 @@ _MODULES = (
 )  # fmt: skip
 
 __all__ = [
+    "Audit",
     "Band",
     "Explanation",
     "Extremes",
@@ -73,6 +77,7 @@ __all__ = [
     "PrecisionWarning",
     "accelerate",
     "accelerated",
+    "audit",
     "backends",
     "compat",
     "edges",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import halfpixel
+from halfpixel.cli._audit import audit
 from halfpixel.cli._compare import compare
 from halfpixel.cli._convert import convert
 from halfpixel.cli._eval import evaluate
@@ -43,6 +44,7 @@ app.command("resize", help="Make images bigger or smaller.")(convert)
 app.command("compare")(compare)
 app.command("eval")(evaluate)
 app.command("show")(show)
+app.command("audit")(audit)
 app.command("info")(info)
 app.command("explain")(explain)
 app.command("list")(list_tables)

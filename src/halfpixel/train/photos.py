@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Openly licensed photographs that come inside scikit-image and scikit-learn, parted into those to learn from and the others."""
+"""Openly licensed photographs inside scikit-image and scikit-learn: what to learn from, and what to hold out."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FOLDERS = {"scikit-image": ("skimage", "data"), "scikit-learn": ("sklearn", "da
 class Photo:
     """A photograph: the file, the package that it comes with, its licence, who made it, and what it serves for.
 
-    ``split`` is "train"; "validation", which chooses among the weights of a run; or "held-out", which nothing that ships
-    with this package has seen.
+    ``split`` is "train"; "validation", which chooses among the weights of a run; or "held-out", which nothing that
+    ships with this package has seen.
     """
 
     file: str
