@@ -29,7 +29,7 @@ picture: .venv-demo/ready
 .venv-demo/ready: $(SOURCES)
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/python -m pip install -q --upgrade pip
-	.venv-demo/bin/python -m pip install -q ".[cli]"
+	.venv-demo/bin/python -m pip install -q ".[cli]" scikit-image
 	touch $@
 
 test: .venv/ready

@@ -48,7 +48,7 @@ OUTSIDE = {
     "train": {"lightning", "torch"},
     "testing": {"hypothesis"},
     "io": {"PIL", "tifffile", "imagecodecs"},
-    "cli": {"PIL", "matplotlib", "rich", "skimage", "typer"},
+    "cli": {"PIL", "matplotlib", "rich", "typer"},
 }
 LAZY = {"_audit": {"matplotlib"}, "compat": {"PIL", "onnx"}, "models": {"safetensors"}, "testing": {"ml_dtypes"}}
 

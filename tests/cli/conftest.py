@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-for library in ("typer", "rich", "PIL", "tifffile", "imagecodecs", "skimage"):
+for library in ("typer", "rich", "PIL", "tifffile", "imagecodecs"):
     pytest.importorskip(library, reason='the command line needs pip install "halfpixel[cli]"')
 
 from typer.testing import CliRunner, Result  # noqa: E402

@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 
 _EXTRA = {"typer": "typer", "rich": "rich", "PIL": "Pillow", "tifffile": "tifffile", "imagecodecs": "imagecodecs"}
-_EXTRA["skimage"] = "scikit-image"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from halfpixel.cli import _options as option
 from halfpixel.cli import _values
 from halfpixel.cli._convert import method, usage
 
-_LIBRARIES = ("numpy", "Pillow", "tifffile", "imagecodecs", "scikit-image", "matplotlib", "torch")
+_LIBRARIES = ("numpy", "Pillow", "tifffile", "imagecodecs", "matplotlib", "torch")
 _JSON = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
 
 

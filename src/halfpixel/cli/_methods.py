@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import halfpixel
-from halfpixel import filters
+from halfpixel import filters, metrics
 from halfpixel.cli import _tables
 from halfpixel.io._picture import full_scale
 
@@ -88,21 +87,8 @@ def _timed(plan: halfpixel.Plan, small: npt.NDArray) -> tuple[npt.NDArray, float
 
 
 def _measured(original: npt.NDArray, pixels: npt.NDArray) -> tuple[float, float]:
-    span = full_scale(original.dtype)
-    if np.array_equal(original, pixels):
-        return float("inf"), 1.0
-    psnr = peak_signal_noise_ratio(original, pixels, data_range=span)
-    # As Wang et al. 2004 define it: a Gaussian window, population covariance.
-    ssim = structural_similarity(
-        original,
-        pixels,
-        data_range=span,
-        channel_axis=-1 if original.ndim == 3 else None,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return float(psnr), float(ssim)
+    scores = metrics.measure(pixels, original, data_range=full_scale(original.dtype))
+    return scores.psnr, scores.ssim
 
 
 def most_detailed(original: npt.NDArray, smooth: npt.NDArray, height: int, width: int) -> tuple[slice, slice]:
