@@ -13,6 +13,7 @@ from halfpixel.cli._convert import convert
 from halfpixel.cli._info import explain, info
 from halfpixel.cli._show import show
 from halfpixel.cli._tables import list_tables
+from halfpixel.cli._train import app as train
 
 app = typer.Typer(
     name="halfpixel",
@@ -44,3 +45,4 @@ app.command("show")(show)
 app.command("info")(info)
 app.command("explain")(explain)
 app.command("list")(list_tables)
+app.add_typer(train)

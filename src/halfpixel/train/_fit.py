@@ -51,6 +51,12 @@ class Result:
     run: Path
     steps: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the module."""
+        paths = {name: getattr(self, name) for name in ("checkpoint", "last", "weights", "run")}
+        plain = {name: None if path is None else str(path) for name, path in paths.items()}
+        return {"metrics": dict(self.metrics), "steps": self.steps, **plain}
+
 
 def fit(
     task: str, data: Any, *, run: Any, resume: bool = False, overwrite: bool = False, seed: int = 0,

@@ -28,7 +28,10 @@ STEPS = 20_000
 
 _OURS = ("callbacks", "logger", "num_sanity_val_steps", "enable_progress_bar", "enable_model_summary", "default_root_dir")
 # What may differ between a run and its resumption: how long and where it runs, not what it computes.
-_FREE = ("max_steps", "max_epochs", "max_time", "accelerator", "devices", "num_nodes", "strategy")
+# The data may have been moved.
+_FREE = (
+    "data", "max_steps", "max_epochs", "max_time", "accelerator", "devices", "num_nodes", "strategy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,16 +114,22 @@ class Folder:
         with io.atomic_write(self.config, overwrite=True) as file:
             file.write(json.dumps(config, indent=2, ensure_ascii=False).encode() + b"\n")
 
-    def _check(self, config: Mapping[str, Any]) -> None:
+    def options(self, task: str) -> dict[str, Any]:
+        """The options of the run in here; none where there is no run yet. Raises: ValueError for another task's run."""
+        if not self.config.exists():
+            return {}
         before = json.loads(self.config.read_text(encoding="utf-8"))
-        old, new = before.get("options", {}), config["options"]
+        if before.get("task") != task:
+            raise HalfpixelValueError(f"{self.root} holds a run of the task {before.get('task')!r}", "another folder")
+        return dict(before.get("options", {}))
+
+    def _check(self, config: Mapping[str, Any]) -> None:
+        old, new = self.options(config["task"]), config["options"]
         differing = [
             f"{name}: {old.get(name)!r} then, {new.get(name)!r} now"
             for name in sorted({*old, *new} - {*_FREE})
             if old.get(name) != new.get(name)
         ]
-        if before.get("task") != config["task"]:
-            differing.insert(0, f"task: {before.get('task')!r} then, {config['task']!r} now")
         if differing:
             works = "the options of the run that is resumed"
             raise HalfpixelValueError(f"{self.root} holds another run ({'; '.join(differing)})", works)
