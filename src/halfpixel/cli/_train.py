@@ -35,7 +35,9 @@ class Option:
     def parameter(self) -> inspect.Parameter:
         """As typer reads it from a signature."""
         flag = self.flag or "--" + self.name.replace("_", "-")
-        option = typer.Option(flag, help=self.help, metavar=self.metavar, rich_help_panel=self.panel, show_default=False)
+        option = typer.Option(
+            flag, help=self.help, metavar=self.metavar, rich_help_panel=self.panel, show_default=False
+        )
         default, kind = (False, bool) if self.type is bool else (None, self.type | None)
         return inspect.Parameter(
             self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
@@ -88,6 +90,14 @@ _OF_TASK: dict[str, tuple[str, tuple[Option, ...]]] = {
             Option("degrade", str, _DATA, "Preset or filter that makes small versions. Default: matlab.bicubic."),
         ),
     ),
+    "segmentation": (
+        "Segmentation, from a folder of images and one of masks whose numbers, or palette indices, are the labels.",
+        (
+            Option("classes", int, _NETWORK, "How many labels there are, 0 included. Needed.", "N"),
+            Option("masks", str, _DATA, "The folder of masks. Default: masks, beside images.", "FOLDER"),
+        ),
+    ),
+    "autoencoder": ("Autoencoder, from a folder of photos or STL10's binary files.", ()),
 }
 
 
@@ -163,7 +173,7 @@ def _skipped_files_named() -> Iterator[None]:
     """Files that are left out, one line each on standard error."""
     from halfpixel.train import SkippedFileWarning
 
-    def show(message: Any, category: Any, *_: Any) -> None:
+    def show(message: Any, category: Any, *_: Any, **__: Any) -> None:
         if issubclass(category, SkippedFileWarning):
             typer.echo(f"halfpixel: {message}", err=True)
 

@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from halfpixel.train import losses
     from halfpixel.train._data import PatchData
+    from halfpixel.train._data_labels import SegmentationData
+    from halfpixel.train._data_photos import AutoencoderData
     from halfpixel.train._data_sr import SuperResolutionData
     from halfpixel.train._fit import TASKS, Result, fit
     from halfpixel.train._optimizers import Optimization
     from halfpixel.train._patches import Patches, PatchLoader, WholeLoader
     from halfpixel.train._pictures import SkippedFileWarning
+    from halfpixel.train._task_labels import SegmentationTask
+    from halfpixel.train._task_photos import AutoencoderTask
     from halfpixel.train._task_sr import SuperResolutionTask
 
 _HOME = {
+    "AutoencoderTask": "_task_photos",
+    "SegmentationTask": "_task_labels",
+    "AutoencoderData": "_data_photos",
+    "SegmentationData": "_data_labels",
     "Optimization": "_optimizers",
     "PatchData": "_data",
     "PatchLoader": "_patches",
@@ -34,8 +42,9 @@ _HOME = {
 }
 
 __all__ = [
-    "TASKS", "Optimization", "PatchData", "PatchLoader", "Patches", "Result", "SkippedFileWarning", "SuperResolutionData",
-    "SuperResolutionTask", "WholeLoader", "fit", "losses",
+    "TASKS", "AutoencoderData", "AutoencoderTask", "Optimization", "PatchData", "PatchLoader", "Patches", "Result",
+    "SegmentationData", "SegmentationTask", "SkippedFileWarning", "SuperResolutionData", "SuperResolutionTask",
+    "WholeLoader", "fit", "losses",
 ]  # fmt: skip
 
 

@@ -41,6 +41,9 @@ class Average(WeightAveraging):
 
         super().__init__(multi_avg_fn=averaged)
 
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """The weights stay as they are, for the last checkpoint: a run may be resumed to go on for longer."""
+
 
 class Seeds(Callback):
     """Seeds torch before every step from (seed, step, process): dropout too is the same in a run that was resumed."""
@@ -104,5 +107,6 @@ class Finite(Callback):
         loss = trainer.callback_metrics.get("train/loss")
         if loss is not None and not bool(torch.isfinite(loss)):
             raise HalfpixelValueError(
-                f"the loss is {float(loss)} after step {trainer.global_step}", "a smaller learning_rate, or gradient_clip_val"
+                f"the loss is {float(loss)} after step {trainer.global_step}",
+                "a smaller learning_rate, or gradient_clip_val",
             )

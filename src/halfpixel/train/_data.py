@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from halfpixel.errors import HalfpixelError, HalfpixelValueError
-from halfpixel.train._patches import Layers, PatchLoader, Patches, WholeLoader
+from halfpixel.train._patches import Layers, Patches, PatchLoader, WholeLoader
 from halfpixel.train._pictures import list_images, numbered, read_rgb, readable, skip, stl10
 
 Named = list[tuple[str, Layers]]

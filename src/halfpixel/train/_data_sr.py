@@ -17,8 +17,8 @@ DEGRADE = "matlab.bicubic"
 class SuperResolutionData(PatchData):
     """Patches (low, high) for super-resolution, from photos or from the data sets' own pairs.
 
-    **Convention:** batches hold uint8 `low` (N, patch, patch, 3) and `high` (N, patch * scale, patch * scale, 3); pictures
-    are cropped at the right and the bottom to a multiple of `scale`.
+    **Convention:** batches hold uint8 `low` (N, patch, patch, 3) and `high` (N, patch * scale, patch * scale, 3);
+    pictures are cropped at the right and the bottom to a multiple of `scale`.
     Arguments:
         data: a folder of photos, of DIV2K, Set5, Set14, B100 or Urban100 (`LAYOUTS`), or STL10's binary files.
         validation: the same for validation; None: DIV2K's own part, or every tenth picture, which is kept back.
@@ -87,8 +87,6 @@ class SuperResolutionData(PatchData):
     def _made(self, high: Any) -> Any:
         rows, columns = (n // self.scale for n in high.shape[:2])
         if not rows or not columns:
-            raise HalfpixelValueError(f"a picture of {high.shape[1]} x {high.shape[0]} cannot be made {self.scale} times smaller")
+            raise HalfpixelValueError(f"{high.shape[1]} x {high.shape[0]} pixels are too few for scale {self.scale}")
         high = high[: rows * self.scale, : columns * self.scale]
         return shrink(high, self.scale, self.degrade or DEGRADE), high
-
-

@@ -16,8 +16,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from halfpixel.errors import HalfpixelError, describe_call, unknown_name
 from halfpixel.train._callbacks import AtomicCheckpoints, Average, Finite, Pictures, Seeds
+from halfpixel.train._data_labels import SegmentationData
+from halfpixel.train._data_photos import AutoencoderData
 from halfpixel.train._data_sr import SuperResolutionData
 from halfpixel.train._run import Folder, config, planned, quiet
+from halfpixel.train._task_labels import SegmentationTask
+from halfpixel.train._task_photos import AutoencoderTask
 from halfpixel.train._task_sr import SuperResolutionTask
 
 
@@ -31,6 +35,8 @@ class TaskEntry:
 
 TASKS: Mapping[str, TaskEntry] = {
     "sr": TaskEntry(SuperResolutionTask, SuperResolutionData),
+    "segmentation": TaskEntry(SegmentationTask, SegmentationData),
+    "autoencoder": TaskEntry(AutoencoderTask, AutoencoderData),
 }
 
 
@@ -39,8 +45,8 @@ class Result:
     """What came out of a run.
 
     `module`: the LightningModule with the best weights, `module.model` the network, in eval mode. `metrics`: the scores
-    of these weights. `checkpoint`: their file; `last`: the one to resume from. `weights`: the exported safetensors file,
-    for `halfpixel.models.load`; None for a network that `halfpixel.models` does not know. `steps`: taken in all.
+    of these weights. `checkpoint`: their file; `last`: the one to resume from. `weights`: the exported safetensors
+    file, for `halfpixel.models.load`; None for a network that `halfpixel.models` does not know. `steps`: in all.
     """
 
     module: Any
@@ -75,8 +81,8 @@ def fit(
         checkpoint_every: steps between two writes of last.ckpt. pictures: validation pictures that are shown.
         progress: a bar. callbacks: more of Lightning's.
         options: those of the task's module (`SuperResolutionTask`: model, loss, learning_rate ...), of its data
-            (`SuperResolutionData`: validation, patch, batch_size ...) and of Lightning's Trainer (max_steps, max_epochs,
-            max_time, accelerator, devices, num_nodes, strategy, precision ...), each by its own name.
+            (`SuperResolutionData`: validation, patch, batch_size ...) and of Lightning's Trainer (max_steps,
+            max_epochs, max_time, accelerator, devices, num_nodes, strategy, precision ...), each by its own name.
     Returns: Result.
     Raises: ValueError for unknown names and unusable data, with what would work.
     Example: see docs/training.md.
@@ -130,9 +136,7 @@ def beside(folder: Folder, seed: int, ema: float | None, pictures: int, progress
 def checkpoints(module: Any, folder: Folder, every: int) -> tuple[ModelCheckpoint, ModelCheckpoint]:
     """The callbacks that write best.ckpt and last.ckpt."""
     shared = {"dirpath": folder.checkpoints, "enable_version_counter": False, "save_top_k": 1}
-    best = ModelCheckpoint(
-        filename="best", monitor=module.monitor, mode="max", save_on_train_epoch_end=False, **shared
-    )
+    best = ModelCheckpoint(filename="best", monitor=module.monitor, mode="max", save_on_train_epoch_end=False, **shared)
     return best, ModelCheckpoint(filename="last", monitor=None, every_n_train_steps=every, **shared)
 
 

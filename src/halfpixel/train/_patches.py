@@ -44,7 +44,7 @@ class Patches:
         self._turn, self._order = -1, np.zeros(0, np.int64)
 
     def batch(self, samples: Sequence[int]) -> dict[str, torch.Tensor]:
-        """The samples with these numbers, one tensor (len(samples), side, side, ...) per layer, in the layer's dtype."""
+        """The samples with these numbers: a tensor (len(samples), side, side, ...) per layer, of the layer's dtype."""
         random = draws(self.seed, samples, 3)
         chosen = [self.pictures[self._picture(k)] for k in samples]
         sizes = np.array([layers[0].shape[:2] for layers in chosen])

@@ -104,7 +104,7 @@ def readable(items: Sequence[Item], load: Callable[[Item], Loaded], where: objec
 
 
 def shrink(pixels: Array, scale: int, method: str) -> Array:
-    """A picture `scale` times smaller, by a preset such as "matlab.bicubic" or an antialiased filter such as "lanczos3".
+    """A picture `scale` times smaller, by a preset ("matlab.bicubic") or an antialiased filter ("lanczos3").
 
     Raises: ValueError for unknown names.
     Example:

@@ -26,7 +26,9 @@ from halfpixel.errors import HalfpixelValueError, unknown_name
 STEPS = 20_000
 """Steps where none of max_steps, max_epochs and max_time is given."""
 
-_OURS = ("callbacks", "logger", "num_sanity_val_steps", "enable_progress_bar", "enable_model_summary", "default_root_dir")
+_OURS = (
+    "callbacks", "logger", "num_sanity_val_steps", "enable_progress_bar", "enable_model_summary", "default_root_dir",
+)  # fmt: skip
 # What may differ between a run and its resumption: how long and where it runs, not what it computes.
 # The data may have been moved.
 _FREE = (
@@ -55,6 +57,9 @@ def planned(task: str, module: Callable[..., Any], data: Callable[..., Any], opt
     for name in options:
         if name not in known:
             raise unknown_name(f"option of fit({task!r})", name, known)
+    for name in sorted(required(module) | required(data)):
+        if options.get(name) is None:
+            raise HalfpixelValueError(f"fit({task!r}) needs {name}", f"{name}=...")
     trainer = {name: value for name, value in options.items() if name in for_trainer and value is not None}
     chosen = {name: value for name, value in options.items() if name in for_data}
     return Planned(
@@ -65,6 +70,12 @@ def planned(task: str, module: Callable[..., Any], data: Callable[..., Any], opt
 def names(call: Callable[..., Any]) -> set[str]:
     """The arguments that a class or function takes."""
     return {name for name, p in inspect.signature(call).parameters.items() if p.kind is not p.VAR_KEYWORD}
+
+
+def required(call: Callable[..., Any]) -> set[str]:
+    """The arguments by name alone that have no default."""
+    taken = inspect.signature(call).parameters.items()
+    return {name for name, p in taken if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
 
 
 def _lengths(
@@ -161,7 +172,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning without its notes on hardware and its advertisements; warnings that cannot be meant here are left out."""
+    """Lightning without its notes on hardware and its advertisements, and without warnings that are not meant here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -13,17 +13,15 @@ from halfpixel import metrics
 from halfpixel.errors import HalfpixelValueError
 from halfpixel.train import losses
 from halfpixel.train._colour import middle, planar, to_bytes
-from halfpixel.train._tasks import Task, decibels
-
-SHOWN = 192  # pixels a side of what pictures show
+from halfpixel.train._tasks import SHOWN, Task, decibels
 
 
 class SuperResolutionTask(Task):
     """Training of a super-resolution network.
 
-    **Convention:** batches hold uint8 `low` (N, h, w, 3) and `high` (N, h * scale, w * scale, 3). A network of one input
-    channel is trained on BT.601 luma. Validation is PSNR by the protocol "sr-y", on whole pictures: `val/psnr`, and
-    `val/bicubic`, that of MATLAB's bicubic.
+    **Convention:** batches hold uint8 `low` (N, h, w, 3) and `high` (N, h * scale, w * scale, 3). A network of one
+    input channel is trained on BT.601 luma. Validation is PSNR by the protocol "sr-y", on whole pictures: `val/psnr`,
+    and `val/bicubic`, that of MATLAB's bicubic.
     Arguments:
         model: a name of `halfpixel.models`, or a module with `scale` and `in_channels`. scale: for a name.
         model_options: of the network. loss: of `losses.IMAGES`.

@@ -12,6 +12,8 @@ import torch
 from halfpixel.train import losses
 from halfpixel.train._optimizers import Optimization
 
+SHOWN = 192  # pixels a side of what pictures show
+
 
 class Task(pl.LightningModule):
     """A network in training. Subclasses say what a batch means: `step(batch)` and `scores(batch)`.

@@ -14,6 +14,9 @@ from halfpixel.errors import unknown_name
 
 Loss = Callable[[Any, Any], Any]
 
+IGNORED = 255
+"""The label of pixels that do not count."""
+
 
 def charbonnier(result: Any, target: Any, epsilon: float = 1e-3) -> Any:
     """Mean of sqrt(difference**2 + epsilon**2): L1 without its corner.
@@ -26,7 +29,7 @@ def charbonnier(result: Any, target: Any, epsilon: float = 1e-3) -> Any:
     return torch.sqrt((result - target) ** 2 + epsilon**2).mean()
 
 
-def soft_dice(result: Any, target: Any, ignore: int = 255) -> Any:
+def soft_dice(result: Any, target: Any, ignore: int = IGNORED) -> Any:
     """1 - the mean over classes of 2 |A and B| / (|A| + |B|), of probabilities.
 
     **Convention:** result (N, classes, H, W) before softmax, target (N, H, W) integers; pixels labelled `ignore` do not
@@ -45,12 +48,12 @@ def soft_dice(result: Any, target: Any, ignore: int = 255) -> Any:
     return 1 - (2 * both[present] / total[present]).mean() if present.any() else result.sum() * 0
 
 
-def cross_entropy(result: Any, target: Any, ignore: int = 255) -> Any:
+def cross_entropy(result: Any, target: Any, ignore: int = IGNORED) -> Any:
     """Cross entropy of classes per pixel; shapes as `soft_dice`."""
     return F.cross_entropy(result, target, ignore_index=ignore)
 
 
-def cross_entropy_dice(result: Any, target: Any, ignore: int = 255) -> Any:
+def cross_entropy_dice(result: Any, target: Any, ignore: int = IGNORED) -> Any:
     """Cross entropy plus soft Dice."""
     return cross_entropy(result, target, ignore) + soft_dice(result, target, ignore)
 
