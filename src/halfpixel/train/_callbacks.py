@@ -35,9 +35,9 @@ class Average(WeightAveraging):
 
         @torch.no_grad()
         def averaged(mean: Sequence[Any], weights: Sequence[Any], n: Any) -> None:
-            share = 1 - min(decay, (1 + int(n)) / (10 + int(n)))
+            share = 1 - ((1 + n) / (10 + n)).clamp(max=decay)  # stays on the device
             for a, b in zip(mean, weights, strict=True):
-                a.lerp_(b, share) if a.is_floating_point() else a.copy_(b)
+                a.lerp_(b, share.to(a)) if a.is_floating_point() else a.copy_(b)
 
         super().__init__(multi_avg_fn=averaged)
 
