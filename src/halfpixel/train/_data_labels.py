@@ -20,8 +20,8 @@ IMAGES, MASKS = ("images", "image", "img", "imgs"), ("masks", "mask", "labels", 
 class SegmentationData(PatchData):
     """Patches (image, labels) for segmentation.
 
-    **Convention:** batches hold uint8 `image` (N, patch, patch, 3) and `labels` (N, patch, patch): 0 ... classes - 1, or
-    255 where a pixel does not count.
+    **Convention:** batches hold uint8 `image` (N, patch, patch, 3) and `labels` (N, patch, patch): 0 ... classes - 1,
+    or 255 where a pixel does not count.
     Arguments:
         data: a folder with the folders `images` and `masks` (or img, labels, annotations), files of the same stem in
             both; or a folder of images, with `masks`. Masks are images of one channel or with a palette, whose numbers

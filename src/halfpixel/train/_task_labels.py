@@ -19,8 +19,8 @@ class SegmentationTask(Task):
     """Training of a network that gives every pixel a class.
 
     **Convention:** batches hold uint8 `image` (N, H, W, 3) and `labels` (N, H, W), 255 where a pixel does not count;
-    the network takes RGB in 0 ... 1 and returns scores (N, classes, H, W). Validation counts the pixels of all pictures:
-    `val/miou`, `val/dice` and `val/accuracy`.
+    the network takes RGB in 0 ... 1 and returns scores (N, classes, H, W). Validation counts the pixels of all
+    pictures: `val/miou`, `val/dice` and `val/accuracy`.
     Arguments:
         model: a name of `halfpixel.models`, or a module. classes: how many. model_options: of the network.
         loss: of `losses.LABELS`. optimizer, learning_rate, weight_decay, schedule, milestones: see `Optimization`.
