@@ -42,7 +42,9 @@ def test_small_versions_are_matlabs_bicubic_of_the_cropped_picture(tmp_path, sca
     np.testing.assert_array_equal(low, halfpixel.resize_image(kept, (h, w), like="matlab.bicubic"))
 
 
-@pytest.mark.parametrize(("method", "options"), [("lanczos3", {"filter": "lanczos3"}), ("pillow.box", {"like": "pillow.box"})])
+@pytest.mark.parametrize(
+    ("method", "options"), [("lanczos3", {"filter": "lanczos3"}), ("pillow.box", {"like": "pillow.box"})]
+)
 def test_any_filter_or_preset_makes_small_versions(tmp_path, method, options):
     for name in "ab":
         save(tmp_path / f"{name}.png", noise(16, 12))
@@ -140,8 +142,7 @@ def stl10(path: Path, count: int, seed: int) -> np.ndarray:
     with open(path, "wb") as file:
         for image in images:
             for channel in range(3):
-                for column in range(96):
-                    file.write(bytes(image[:, column, channel].tolist()))
+                file.writelines(bytes(image[:, column, channel].tolist()) for column in range(96))
     return images
 
 
@@ -209,7 +210,9 @@ def test_a_picture_without_mask_or_with_one_of_another_size_is_named_and_left_ou
     save(folder / "masks/odd.png", np.zeros((48, 47), np.uint8))
     with pytest.warns(SkippedFileWarning) as said:
         assert everything(SegmentationData(folder, classes=3, patch=16)) == 3
-    assert sorted(" ".join(str(w.message).split())[:26] for w in said) == ["left out of training: " + str(folder)[:4]] * 2
+    assert (
+        sorted(" ".join(str(w.message).split())[:26] for w in said) == ["left out of training: " + str(folder)[:4]] * 2
+    )
     assert any("no mask of the name lonely" in str(w.message) for w in said)
     assert any("is 48 x 48 and its mask" in str(w.message) for w in said)
 
@@ -273,7 +276,7 @@ def test_sizes_that_do_not_fit_name_both_files(tmp_path):
 def test_a_patch_larger_than_every_picture_is_an_error(tmp_path):
     for name in "ab":
         save(tmp_path / f"{name}.png", noise(40, 40))
-    with pytest.raises(ValueError, match="every picture of .* is smaller than a patch of 48 pixels"):
+    with pytest.raises(ValueError, match=r"every picture of .* is smaller than a patch of 48 pixels"):
         set_up(SuperResolutionData(tmp_path))
 
 

@@ -107,7 +107,7 @@ def test_a_run_leaves_its_options_pictures_logs_and_checkpoints(photos, tmp_path
     result = fit("sr", photos, run=run, model="fsrcnn", scale=3, pictures=1, ema=None, seed=7, **TINY)
     found = json.loads((run / "config.json").read_text())
     assert found["task"] == "sr" and found["options"]["seed"] == 7 and found["options"]["scale"] == 3
-    assert found["options"]["data"] == str(photos) and found["versions"]["torch"] == torch.__version__.split("+")[0] or 1
+    assert found["options"]["data"] == str(photos)
     assert set(found["versions"]) >= {"halfpixel", "python", "numpy", "torch", "lightning"}
     assert sorted(p.name for p in (run / "pictures").iterdir()) == ["step-00000002-0.png", "step-00000004-0.png"]
     side = 128 // 3 * 3
@@ -134,12 +134,14 @@ def images(run: Path) -> list[str]:
 
 
 def test_the_best_weights_are_kept_not_the_last(photos, tmp_path):
-    # A rate this high spoils the network sooner or later; what is kept is the best validation all the same.
+    # A rate this high throws the network to and fro.
     result = fit("sr", photos, run=tmp_path / "run", schedule="constant", learning_rate=0.05, ema=None, **{
-        **TINY, "max_steps": 12,
+        **TINY, "max_steps": 10,
     })  # fmt: skip
     seen = [event.value for event in events(result.run).Scalars("val/psnr")]
-    assert len(seen) == 6 and seen.index(max(seen)) != 5
+    best = seen.index(max(seen))
+    assert len(seen) == 5 and best != 4
+    assert torch.load(result.checkpoint, weights_only=True)["global_step"] == 2 * (best + 1)
     assert result.metrics["psnr"] == pytest.approx(max(seen), abs=1e-3)
 
 
@@ -165,7 +167,9 @@ def test_averaged_weights_are_the_average_of_every_step(photos, tmp_path):
             self.steps += 1
 
     watch = Watch()
-    result = fit("sr", photos, run=tmp_path / "run", ema=0.5, callbacks=[watch], **{**TINY, "max_steps": 20})
+    result = fit("sr", photos, run=tmp_path / "run", ema=0.5, callbacks=[watch], schedule="constant", **{
+        **TINY, "max_steps": 20,
+    })  # fmt: skip
     kept = torch.load(result.last, weights_only=True)
     mean = torch.cat([v.flatten() for v in kept["state_dict"].values()]).double()
     plain = torch.cat([v.flatten() for v in kept["current_model_state"].values()]).double()
@@ -216,8 +220,8 @@ def test_mixed_precision_is_lightnings_flag(photos, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(photos, tmp_path):
-    with pytest.raises(ValueError, match="the loss is nan after step"):
-        fit("sr", photos, run=tmp_path / "run", learning_rate=1e30, schedule="constant", **TINY)
+    with pytest.raises(ValueError, match=r"the loss is (nan|inf) after step"):
+        fit("sr", photos, run=tmp_path / "run", learning_rate=1e30, loss="mse", **TINY)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +230,8 @@ def test_a_loss_that_is_no_number_ends_the_run(photos, tmp_path):
         ("superres", {}, "unknown task 'superres'"),
         ("sr", {"loss": "l3"}, "unknown loss 'l3'"),
         ("sr", {"model": "espnc"}, r"unknown model 'espnc'(.|\n)*espcn"),
-        ("sr", {"model": "unet"}, "scale"),
+        ("sr", {"model": "unet"}, r"'unet' is for segmentation, not for super-resolution(.|\n)*fsrcnn"),
+        ("sr", {"accelerator": "abacus"}, "Lightning refuses(.|\n)*abacus"),
         ("sr", {"optimizer": "sgdd"}, "unknown optimizer"),
         ("sr", {"schedule": "cosin"}, r"unknown schedule 'cosin'(.|\n)*cosine"),
         ("sr", {"learning_rate": 0}, "learning_rate is 0"),

@@ -15,7 +15,7 @@ import halfpixel
 from halfpixel.train import fit
 
 # Batch norm has buffers, and dropout draws numbers in every step: both have to come out the same.
-SOURCE = '''
+SOURCE = """
 import os, sys, torch, warnings
 import lightning.pytorch as pl
 from halfpixel.train import fit
@@ -59,7 +59,7 @@ def begin(photos, run, step=-1, act=stop, **options):
 
 if __name__ == "__main__":
     begin(sys.argv[1], sys.argv[2], int(sys.argv[3]), lambda: os._exit(9))
-'''
+"""
 PROGRAM: dict = {"__name__": "program"}
 exec(compile(SOURCE, "program.py", "exec"), PROGRAM)
 

@@ -13,8 +13,9 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from halfpixel.errors import HalfpixelError, describe_call, unknown_name
+from halfpixel.errors import HalfpixelError, HalfpixelValueError, describe_call, unknown_name
 from halfpixel.train._callbacks import AtomicCheckpoints, Average, Finite, Pictures, Seeds
 from halfpixel.train._data_labels import SegmentationData
 from halfpixel.train._data_photos import AutoencoderData
@@ -97,10 +98,10 @@ def fit(
             pl.seed_everything(seed, workers=True, verbose=False)
             module, source = entry.module(**plan.module), entry.data(data, **plan.data)
             source.setup("fit")
-            folder.open(config(task, given), resume=resume, overwrite=overwrite)
             best, last = checkpoints(module, folder, checkpoint_every)
             more = [*callbacks, *beside(folder, seed, ema, pictures, progress), best, last]
             trainer = made_trainer(plan.trainer, folder, more, progress)
+            folder.open(config(task, given), resume=resume, overwrite=overwrite)
             begun = folder.last if resume and folder.last.exists() else None
             trainer.fit(module, datamodule=source, ckpt_path=begun, weights_only=True)
             return finished(trainer, module, source, folder, best)
@@ -111,18 +112,20 @@ def fit(
 def made_trainer(flags: Mapping[str, Any], folder: Folder, callbacks: list[Callback], progress: bool) -> pl.Trainer:
     """Lightning's Trainer with its flags as they were given."""
     plugins = flags.get("plugins") or []
-    return pl.Trainer(
-        **{
-            **flags,
-            "plugins": [AtomicCheckpoints(), *(plugins if isinstance(plugins, (list, tuple)) else [plugins])],
-            "callbacks": callbacks,
-            "logger": TensorBoardLogger(folder.root, name="", version="logs"),
-            "default_root_dir": folder.root,
-            "enable_progress_bar": progress,
-            "enable_model_summary": False,
-            "num_sanity_val_steps": 0,
-        }
-    )
+    told = {
+        **flags,
+        "plugins": [AtomicCheckpoints(), *(plugins if isinstance(plugins, (list, tuple)) else [plugins])],
+        "callbacks": callbacks,
+        "logger": TensorBoardLogger(folder.root, name="", version="logs"),
+        "default_root_dir": folder.root,
+        "enable_progress_bar": progress,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    try:
+        return pl.Trainer(**told)
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise HalfpixelValueError(f"Lightning refuses its options: {error}") from error
 
 
 def beside(folder: Folder, seed: int, ema: float | None, pictures: int, progress: bool) -> list[Callback]:

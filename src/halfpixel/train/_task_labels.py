@@ -30,6 +30,7 @@ class SegmentationTask(Task):
         'val/miou'
     """
 
+    kind = "segmentation"
     monitor = "val/miou"
     losses = losses.LABELS
 

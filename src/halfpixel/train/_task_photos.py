@@ -29,6 +29,7 @@ class AutoencoderTask(Task):
         'val/psnr'
     """
 
+    kind = "autoencoder"
     monitor = "val/psnr"
     losses = losses.IMAGES
 

@@ -32,6 +32,7 @@ class SuperResolutionTask(Task):
         3
     """
 
+    kind = "super-resolution"
     monitor = "val/psnr"
     losses = losses.IMAGES
 

@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from halfpixel.errors import HalfpixelValueError
 from halfpixel.train import losses
 from halfpixel.train._optimizers import Optimization
 
@@ -21,6 +22,7 @@ class Task(pl.LightningModule):
     `monitor` names the score that the best checkpoint is chosen by; larger is better for all of them.
     """
 
+    kind: str  # of `halfpixel.models`
     monitor: str
     losses: Mapping[str, losses.Loss]
 
@@ -31,7 +33,7 @@ class Task(pl.LightningModule):
         super().__init__()
         self.loss = losses.get(loss, self.losses)
         self.optimization = Optimization(optimizer, learning_rate, weight_decay, schedule, tuple(milestones))
-        self.model = network(model, **(model_options or {}))
+        self.model = network(model, self.kind, **(model_options or {}))
         self._totals: dict[str, list[float]] = {}
         self.scored: dict[str, float] = {}
         self.scored_at = -1
@@ -102,12 +104,19 @@ class Task(pl.LightningModule):
         return self.optimization.for_lightning(self.parameters(), steps)
 
 
-def network(model: Any, **options: Any) -> Any:
-    """A network by its name in `halfpixel.models`, or the one that was given."""
+def network(model: Any, kind: str, **options: Any) -> Any:
+    """A network by its name in `halfpixel.models`, or the one that was given.
+
+    Raises: ValueError for a name of another kind.
+    """
     if isinstance(model, torch.nn.Module):
         return model
-    from halfpixel.models import create_model
+    from halfpixel.models import create_model, list_models
 
+    kinds = {entry.name: entry.task for entry in list_models()}
+    if kinds.get(model, kind) != kind:
+        works = ", ".join(name for name, task in kinds.items() if task == kind)
+        raise HalfpixelValueError(f"the model {model!r} is for {kinds[model]}, not for {kind}", works)
     return create_model(model, **options)
 
 
