@@ -91,7 +91,8 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_by_a_new_process(photos, t
     (tmp_path / "program.py").write_text(SOURCE)
     path = os.pathsep.join([str(Path(halfpixel.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(tmp_path / "program.py"), str(photos), str(tmp_path / "run"), "13"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 9, done.stderr
     kept = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert kept["global_step"] == 12  # the run was in step 13 of 20, in the second epoch of 8

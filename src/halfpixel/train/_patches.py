@@ -66,8 +66,21 @@ class Patches:
         side = self.patch * scale
         out = np.empty((len(layers), side, side, *layers[0].shape[2:]), layers[0].dtype)
         for row, a, ((top, left), turn) in zip(out, layers, where, strict=True):
-            row[...] = turned(a[top * scale : top * scale + side, left * scale : left * scale + side], turn)
+            place = a[top * scale : top * scale + side, left * scale : left * scale + side]
+            beside = place.ndim == 3 and place.strides[2] == place.itemsize  # not so in STL10's files
+            to, pixels = (whole_pixels(row), whole_pixels(place)) if beside else (row, place)
+            to[...] = turned(pixels, turn)
         return torch.from_numpy(out)
+
+
+def whole_pixels(a: Array) -> Array:
+    """A view of (H, W, channels) as (H, W) of all channels' bytes: where rows are turned, copied twice as fast.
+
+    Example:
+        >>> whole_pixels(np.zeros((4, 5, 3), np.uint8)).dtype.itemsize
+        3
+    """
+    return a.view(f"V{a.shape[2] * a.itemsize}")[..., 0]
 
 
 def turned(a: Array, turn: int) -> Array:
