@@ -10,6 +10,7 @@ import pytest
 import halfpixel
 from halfpixel import backends, edges, filters, grids, io
 from halfpixel.cli import _tables
+from halfpixel.metrics import protocols
 
 
 def test_version(run):
@@ -72,7 +73,13 @@ def test_explain_takes_size_and_type_from_a_file(run, folder):
 
 @pytest.mark.parametrize(
     ("name", "table"),
-    [("filters", filters.TABLE), ("grids", grids.TABLE), ("edges", edges.TABLE), ("formats", io.formats.TABLE)],
+    [
+        ("filters", filters.TABLE),
+        ("grids", grids.TABLE),
+        ("edges", edges.TABLE),
+        ("formats", io.formats.TABLE),
+        ("protocols", protocols.TABLE),
+    ],
 )
 def test_list_is_the_table(run, name, table):
     rows = [json.loads(line) for line in run("list", name, "--json").stdout.splitlines()]

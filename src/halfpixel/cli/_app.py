@@ -10,6 +10,7 @@ import typer
 import halfpixel
 from halfpixel.cli._compare import compare
 from halfpixel.cli._convert import convert
+from halfpixel.cli._eval import evaluate
 from halfpixel.cli._info import explain, info
 from halfpixel.cli._show import show
 from halfpixel.cli._tables import list_tables
@@ -41,6 +42,7 @@ def program(
 app.command("upscale", help="Make images bigger; twice as large unless a size is given.")(convert)
 app.command("resize", help="Make images bigger or smaller.")(convert)
 app.command("compare")(compare)
+app.command("eval")(evaluate)
 app.command("show")(show)
 app.command("info")(info)
 app.command("explain")(explain)

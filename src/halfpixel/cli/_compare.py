@@ -79,19 +79,13 @@ def compare(
 def _subject(photo: str) -> tuple[npt.NDArray, list[str]]:
     """The pixels to compare on: gray or RGB, transparency left out."""
     from halfpixel import io
+    from halfpixel.cli._subjects import subject
 
     try:
-        picture = io.read(photo)
-        if picture.kind not in ("gray", "gray+alpha", "rgb", "rgba"):
-            raise io.ImageFileError(f"it is {picture.kind}", "a gray or RGB picture").in_call(photo)
+        return subject(photo)
     except io.ImageFileError as error:
         typer.echo(f"halfpixel: {error}", err=True)
         raise typer.Exit(1) from None
-    notes = list(picture.notes)
-    if not io.KINDS[picture.kind].alpha:
-        return picture.pixels, notes
-    colour = picture.pixels[..., 0] if picture.kind == "gray+alpha" else picture.pixels[..., :3]
-    return colour.copy(), [*notes, "transparency is left out of the comparison"]
 
 
 def _part(original: npt.NDArray, small: npt.NDArray) -> tuple[npt.NDArray, str]:

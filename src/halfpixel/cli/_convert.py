@@ -83,7 +83,8 @@ def convert(
         raise typer.BadParameter(_there_already([pair.target for pair in there]))
     warnings.simplefilter("ignore")  # codecs warn about tags; what matters is said in notes
     skipped = {pair.target for pair in there} if skip_existing else set()
-    status = _run.run(made, skipped, settings, jobs or default_jobs(), dry_run, Report(verb, json, quiet))
+    report = Report(verb, json, quiet, resumes="; --skip-existing goes on from here")
+    status = _run.run(made, skipped, settings, jobs or default_jobs(), dry_run, report)
     raise typer.Exit(status)
 
 

@@ -26,7 +26,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """An input, and its place below the output folder."""
 
     source: str
@@ -42,7 +42,7 @@ def pairs(inputs: Sequence[str], output: str | None, suffix: str, format: str | 
     puts the result beside its input.
     Raises: typer.BadParameter where two inputs would be written to one file, or an input by another's output.
     """
-    found = list(_expanded(inputs, output))
+    found = list(expanded(inputs, output))
     targets = _targets(found, inputs, output, suffix, format)
     made = [Pair(one.source, target, one.problem) for one, target in zip(found, targets, strict=True)]
     _check_clashes(made)
@@ -54,19 +54,20 @@ def existing(made: Iterable[Pair]) -> list[Pair]:
     return [pair for pair in made if pair.target != STDIO and not pair.problem and os.path.lexists(pair.target)]
 
 
-def _expanded(inputs: Sequence[str], output: str | None) -> Iterator[_Found]:
+def expanded(inputs: Sequence[str], output: str | None = None) -> Iterator[Found]:
+    """The files that are meant; below a folder, those of ``output`` are left out."""
     for text in inputs:
         if text == STDIO:
-            yield _Found(STDIO, PurePath("stdin"))
+            yield Found(STDIO, PurePath("stdin"))
         elif os.path.isdir(text):
             yield from _in_folder(text, output)
         elif glob.has_magic(text) and not os.path.exists(text):
             yield from _in_glob(text)
         else:
-            yield _Found(text, PurePath(Path(text).name))
+            yield Found(text, PurePath(Path(text).name))
 
 
-def _in_folder(folder: str, output: str | None) -> Iterator[_Found]:
+def _in_folder(folder: str, output: str | None) -> Iterator[Found]:
     skipped = os.path.realpath(output) if output and os.path.isdir(output) else None
     count = 0
     for where, folders, files in os.walk(folder):
@@ -79,24 +80,24 @@ def _in_folder(folder: str, output: str | None) -> Iterator[_Found]:
             if not name.startswith(".") and formats.of_suffix(Path(name).suffix):
                 count += 1
                 path = os.path.join(where, name)
-                yield _Found(path, PurePath(os.path.relpath(path, folder)))
+                yield Found(path, PurePath(os.path.relpath(path, folder)))
     if not count:
-        yield _Found(folder, PurePath("nothing"), "it holds no image file")
+        yield Found(folder, PurePath("nothing"), "it holds no image file")
 
 
-def _in_glob(pattern: str) -> Iterator[_Found]:
+def _in_glob(pattern: str) -> Iterator[Found]:
     parts = Path(pattern).parts
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     root = os.path.join(*parts[:fixed]) if fixed else ""
     files = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
     for path in files:
-        yield _Found(path, PurePath(os.path.relpath(path, root or os.curdir)))
+        yield Found(path, PurePath(os.path.relpath(path, root or os.curdir)))
     if not files:
-        yield _Found(pattern, PurePath("nothing"), "no file matches")
+        yield Found(pattern, PurePath("nothing"), "no file matches")
 
 
 def _targets(
-    found: Sequence[_Found], inputs: Sequence[str], output: str | None, suffix: str, format: str | None
+    found: Sequence[Found], inputs: Sequence[str], output: str | None, suffix: str, format: str | None
 ) -> list[str]:
     if output is None:
         if not suffix:
@@ -114,7 +115,7 @@ def _targets(
     return [os.path.join(output, one.place.with_name(_named(one.place, suffix, format))) for one in found]
 
 
-def _is_folder(found: Sequence[_Found], inputs: Sequence[str], output: str) -> bool:
+def _is_folder(found: Sequence[Found], inputs: Sequence[str], output: str) -> bool:
     if output == STDIO or any(one.source == STDIO for one in found):
         if len(found) > 1:
             raise typer.BadParameter("standard input and output hold one picture")

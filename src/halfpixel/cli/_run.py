@@ -15,10 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from halfpixel import io
 from halfpixel.cli._paths import STDIO, Pair
 from halfpixel.cli._report import Report
 from halfpixel.errors import HalfpixelError
+from halfpixel.io._limits import readable_bytes
 
 INTERRUPTED = 130
 
@@ -50,6 +53,25 @@ class Record:
         """What is known, as plain values."""
         return {"event": "file", **{name: value for name, value in asdict(self).items() if value is not None}}
 
+    def text(self) -> str:
+        """A line for people."""
+        name, target = escape(self.input), escape(self.output)
+        if self.status == "failed":
+            return failed(self.input, self.error, self.works)
+        if self.status == "skipped":
+            return f"[dim]skipped  {target} is there[/]"
+        sizes = " → ".join(f"{size[0]}×{size[1]}" for size in (self.size_in, self.size_out) if size)
+        how = f"{self.seconds:.2f} s" if self.seconds is not None else f"needs {readable_bytes(self.memory or 0)}"
+        rows = ", in rows" if self.in_rows else ""
+        notes = "".join(f"\n  [yellow]note:[/] {escape(note)}" for note in self.notes)
+        return f"[green]{self.status}[/]  {name} → {target}  [cyan]{sizes}[/]  [dim]{how}{rows}[/]{notes}"
+
+
+def failed(name: str, error: str | None, works: str | None) -> str:
+    """The line for people about a failure, and what would work."""
+    advice = f"\n  [dim]what would work:[/] {escape(works)}" if works else ""
+    return f"[red]failed[/]  {escape(name)}: {escape(error or '')}{advice}"
+
 
 def run(made: Sequence[Pair], skipped: set[str], settings: io.Settings, jobs: int, dry: bool, report: Report) -> int:
     """Work through the pairs; returns the exit status."""
@@ -62,11 +84,13 @@ def run(made: Sequence[Pair], skipped: set[str], settings: io.Settings, jobs: in
             return Record("failed", pair.source, pair.target, error=pair.problem)
         return _attempt(pair, lambda: _planned(pair, settings) if dry else _done(pair, settings, budget, report, stop))
 
-    with report.running(len(made)), _stopping(stop), ThreadPoolExecutor(jobs) as pool:
+    with report.running(len(made)), stopping(stop), ThreadPoolExecutor(jobs) as pool:
         waiting = [pool.submit(work, pair) for pair in made]
         try:
             for future in as_completed(waiting):
-                report.add(future.result())
+                record = future.result()
+                report.count(record.input, record.status)
+                report.say(record)
         except KeyboardInterrupt:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -78,16 +102,22 @@ def run(made: Sequence[Pair], skipped: set[str], settings: io.Settings, jobs: in
 def _attempt(pair: Pair, act: Callable[[], Record]) -> Record:
     try:
         return act()
-    except HalfpixelError as error:
-        return Record("failed", pair.source, pair.target, error=error.why, works=error.works)
-    except MemoryError:
-        return Record("failed", pair.source, pair.target, error="there is not enough memory for it")
-    except OSError as error:
-        return Record("failed", pair.source, pair.target, error=f"{error.strerror or error}: {error.filename or ''}")
     except Stopped:
         raise
-    except Exception as error:  # a mistake of this package must not cost the other files
-        return Record("failed", pair.source, pair.target, error=f"an error within halfpixel: {error!r}")
+    except Exception as error:
+        why, works = reason(error)
+        return Record("failed", pair.source, pair.target, error=why, works=works)
+
+
+def reason(error: Exception) -> tuple[str, str | None]:
+    """Why a file failed, and what would work; a mistake of this package must not cost the other files."""
+    if isinstance(error, HalfpixelError):
+        return error.why, error.works
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it", None
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or ''}", None
+    return f"an error within halfpixel: {error!r}", None
 
 
 def _done(pair: Pair, settings: io.Settings, budget: io.MemoryBudget, report: Report, stop: threading.Event) -> Record:
@@ -127,7 +157,7 @@ def _record(status: str, pair: Pair, job: io.Job, seconds: float | None) -> Reco
 
 
 @contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
+def stopping(stop: threading.Event) -> Iterator[None]:
     """Being asked to end is treated as Ctrl-C; a second request does not wait."""
 
     def handle(number: int, frame: types.FrameType | None) -> None:

@@ -19,6 +19,7 @@ _HOME = {
     "edges": "halfpixel.edges",
     "presets": "halfpixel.presets",
     "formats": "halfpixel.io.formats",
+    "protocols": "halfpixel.metrics.protocols",
 }
 
 
@@ -60,10 +61,12 @@ def row(name: str, key: str) -> dict[str, Any]:
 
 
 def list_tables(
-    which: Annotated[list[str] | None, typer.Argument(metavar="[filters|grids|edges|presets|formats]...")] = None,
+    which: Annotated[
+        list[str] | None, typer.Argument(metavar="[filters|grids|edges|presets|formats|protocols]...")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
 ) -> None:
-    """The tables: filters, grids, edges, presets, file formats."""
+    """The tables: filters, grids, edges, presets, file formats, protocols of measuring."""
     for name in which or _HOME:
         if name not in _HOME:
             raise typer.BadParameter(f"{name!r} is no table: {', '.join(_HOME)} are")

@@ -31,8 +31,11 @@ def images(image: Any, reference: Any) -> tuple[Array, Array]:
     """
     a, b = _image(image, "image"), _image(reference, "reference")
     if a.shape != b.shape:
-        works = "two of one size; a reference that was not a multiple of the scale is cut at the right and the bottom"
-        raise HalfpixelShapeError(f"the image is {shown(a.shape)}, the reference {shown(b.shape)}", works)
+        works = (
+            "two of one size; in super-resolution, the reference cut at the right and bottom to a multiple of the scale"
+        )
+        ours, theirs = (shown(one.shape if a.shape[2] != b.shape[2] else one.shape[:2]) for one in (a, b))
+        raise HalfpixelShapeError(f"the image is {ours}, the reference {theirs}", works)
     if a.size == 0:
         raise HalfpixelShapeError(f"images of {shown(a.shape)} hold no pixel", "a pixel or more")
     return a, b
@@ -50,7 +53,8 @@ def _image(x: Any, what: str) -> Array:
 
 def shown(shape: tuple[int, ...]) -> str:
     """(height, width, channels) as people say it."""
-    return " x ".join(map(str, shape[1::-1])) + (f" with {shape[2]} channels" if shape[2] != 1 else "")
+    size = " x ".join(map(str, shape[1::-1]))
+    return size if shape[2:] in ((), (1,)) else f"{size} with {shape[2]} channels"
 
 
 def span(a: Array, b: Array, data_range: Any) -> float:

@@ -149,10 +149,21 @@ class Boundaries:
             row += np.bincount(values, minlength=self.classes + 1)[:-1]
         return self
 
+    def merge(self, other: Boundaries) -> Boundaries:
+        """Add what another one counted, such as another process's. Returns: itself."""
+        if _settings(self) != _settings(other):
+            raise HalfpixelValueError("the two count other bands", "the same classes, ignore_index and dilation_ratio")
+        self.counts += other.counts
+        return self
+
     def boundary_iou(self) -> ClassScores:
         """Intersection over union of the bands by class, over all pixels that were added."""
         both, labels, reference = self.counts
         return _scores("boundary_iou", both, labels + reference - both)
+
+
+def _settings(seen: Boundaries) -> tuple[Any, ...]:
+    return seen.classes, seen.ignore_index, seen.dilation_ratio
 
 
 def miou(labels: Any, reference: Any, *, classes: int, ignore_index: int | None = None) -> ClassScores:

@@ -53,8 +53,8 @@ def psnr(
     Arguments:
         image, reference: (height, width) or (height, width, channels), arrays or tensors of one shape: unsigned
             integers, or floats in 0 ... 1.
-        protocol: a name from `protocols.TABLE`, such as "sr-y", or a `Protocol`: what is done to both first. The two may
-            then differ in dtype.
+        protocol: a name from `protocols.TABLE`, such as "sr-y", or a `Protocol`: what is done to both first. The two
+            may then differ in dtype.
         scale: with a protocol, the factor of the super-resolution: it says how much border is cut off.
         crop: pixels cut off on every side; with a protocol, in place of scale.
         data_range: without a protocol, the distance from black to white. Default: the largest integer of the dtype,

@@ -48,7 +48,7 @@ _ROWS = [
         "sr-y",
         "y",
         0,
-        "luma alone, a border of the scale cut off: the tables of Set5, Set14, B100, Urban100",
+        "luma, a border of the scale cut off: the tables of Set5, Set14, B100, Urban100",
         "BasicSR",
     ),
     Protocol("sr-rgb", "all", 0, "red, green and blue, a border of the scale cut off", "BasicSR"),
