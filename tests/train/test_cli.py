@@ -9,13 +9,13 @@ import json
 import pytest
 
 pytest.importorskip("typer")
-from typer.testing import CliRunner  # noqa: E402
+from typer.testing import CliRunner
 
-from halfpixel.cli import _train  # noqa: E402
-from halfpixel.cli._app import app  # noqa: E402
-from halfpixel.train import TASKS, SkippedFileWarning, fit  # noqa: E402,F401
+from halfpixel.cli import _train
+from halfpixel.cli._app import app
+from halfpixel.train import TASKS, fit
 
-from .conftest import noise, save  # noqa: E402
+from .conftest import noise, save
 
 QUICK = ["--accelerator", "cpu", "--batch-size", "2", "--patch", "8", "--max-steps", "3", "--quiet"]
 
@@ -85,9 +85,33 @@ def test_every_option_of_a_command_is_one_of_the_package(task):
     import lightning.pytorch as pl
 
     entry = TASKS[task]
-    known = {name for call in (fit, entry.module, entry.data, pl.Trainer) for name in inspect.signature(call).parameters}
+    calls = (fit, entry.module, entry.data, pl.Trainer)
+    known = {name for call in calls for name in inspect.signature(call).parameters}
     about, own = _train._OF_TASK[task]
     assert about and {option.name for option in (*own, *_train._COMMON)} <= known
     # And every option of the module and of the data is on the command line.
     offered = {option.name for option in (*own, *_train._COMMON)} | {"data", "signed"}
     assert {name for call in (entry.module, entry.data) for name in inspect.signature(call).parameters} <= offered
+
+
+def test_an_interrupted_run_ends_with_status_130_and_can_be_resumed(photos, tmp_path, monkeypatch):
+    import signal
+
+    from halfpixel.train import SuperResolutionTask
+
+    def interrupted(self, batch, batch_idx):
+        if batch_idx == 2:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    step, handler = SuperResolutionTask.training_step, signal.getsignal(signal.SIGINT)
+    options = [*QUICK, "--checkpoint-every", 1, "--max-steps", 5]
+    with monkeypatch.context() as patched:
+        patched.setattr(SuperResolutionTask, "training_step", interrupted)
+        try:
+            shown = run("sr", photos, "-o", tmp_path / "run", *options, status=130)
+        finally:
+            signal.signal(signal.SIGINT, handler)  # Lightning ignores the signal from then on
+    assert "--resume" in shown.stderr and not (tmp_path / "run/model.safetensors").exists()
+    again = run("sr", photos, "-o", tmp_path / "run", "--resume", "--quiet", "--json")
+    assert json.loads(again.stdout)["steps"] == 5

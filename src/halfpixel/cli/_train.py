@@ -116,7 +116,7 @@ def command(task: str, about: str, options: tuple[Option, ...]) -> Callable[...,
             values = _values(given)
             if values.get("resume"):
                 values = {**_before(folder, task), **values}
-            with _skipped_files_named():
+            with _skipped_files_named(), _interruptible(folder):
                 result = train.fit(task, data, run=folder, progress=not quiet, **values)
         _report(result, quiet, json)
 
@@ -182,6 +182,18 @@ def _skipped_files_named() -> Iterator[None]:
         warnings.simplefilter("always", SkippedFileWarning)
         warnings.showwarning = show
         yield
+
+
+@contextmanager
+def _interruptible(folder: str) -> Iterator[None]:
+    """Ctrl-C, which Lightning turns into an exit of its own, ends with status 130 as it does for the other verbs."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        typer.echo(f"halfpixel: stopped; to go on from the last checkpoint: --resume -o {folder}", err=True)
+        raise typer.Exit(130) from None
 
 
 def _report(result: Any, quiet: bool, json: bool) -> None:
