@@ -136,11 +136,6 @@ def stl10(path: Path) -> Array:
     return np.memmap(path, np.uint8, "r").reshape(-1, *_STL10).transpose(0, 3, 2, 1)
 
 
-def stl10_labels(path: Path) -> Array:
-    """The labels in one of STL10's train_y.bin and test_y.bin, 1 to 10 in the file, as 0 to 9."""
-    return np.fromfile(path, np.uint8) - np.uint8(1)
-
-
 def numbered(pictures: Array, name: str) -> Iterable[tuple[str, Array]]:
     """Pictures of one file by names of their own."""
     return ((f"{name}[{index}]", picture) for index, picture in enumerate(pictures))
