@@ -15,6 +15,7 @@ from halfpixel.cli._eval import evaluate
 from halfpixel.cli._info import explain, info
 from halfpixel.cli._show import show
 from halfpixel.cli._tables import list_tables
+from halfpixel.cli._train import app as train
 
 app = typer.Typer(
     name="halfpixel",
@@ -48,3 +49,4 @@ app.command("audit")(audit)
 app.command("info")(info)
 app.command("explain")(explain)
 app.command("list")(list_tables)
+app.add_typer(train)

@@ -5,6 +5,7 @@ from halfpixel.io import formats
 from halfpixel.io._atomic import atomic_write
 from halfpixel.io._files import encoded, header, open_image, read, write
 from halfpixel.io._job import Job, Settings, plan_file, resize_file
+from halfpixel.io._labels import read_labels
 from halfpixel.io._limits import MAX_PIXELS, Limits, MemoryBudget
 from halfpixel.io._picture import KINDS, Header, ImageFileError, Kind, Metadata, NeedsMemory, Picture
 from halfpixel.io._size import SizeRule
@@ -30,6 +31,7 @@ __all__ = [
     "open_image",
     "plan_file",
     "read",
+    "read_labels",
     "resize_file",
     "write",
 ]
