@@ -6,6 +6,7 @@ from halfpixel.io._atomic import atomic_write
 from halfpixel.io._files import encoded, header, open_image, read, write
 from halfpixel.io._job import Job, Settings, plan_file, resize_file
 from halfpixel.io._limits import MAX_PIXELS, Limits, MemoryBudget
+from halfpixel.io._network import Network
 from halfpixel.io._picture import KINDS, Header, ImageFileError, Kind, Metadata, NeedsMemory, Picture
 from halfpixel.io._size import SizeRule
 
@@ -20,6 +21,7 @@ __all__ = [
     "MemoryBudget",
     "Metadata",
     "NeedsMemory",
+    "Network",
     "Picture",
     "Settings",
     "SizeRule",

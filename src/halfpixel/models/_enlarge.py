@@ -13,8 +13,8 @@ from torch import Tensor
 
 import halfpixel
 from halfpixel.errors import HalfpixelError, HalfpixelTypeError, HalfpixelValueError, describe_call
-from halfpixel.models import _tile_size
-from halfpixel.models._tiles import OnProgress, Size, Tiler, blended
+from halfpixel.models._tiles import OnProgress, Tiler, blended
+from halfpixel.models._windows import Size
 
 ReadRows = Callable[[int, int], npt.NDArray]
 

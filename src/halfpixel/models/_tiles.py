@@ -41,7 +41,7 @@ class Tiler:
         memory: int | None = None, blend: str | None = None, overlap: int | None = None,
         device: Any = None,
     ) -> None:  # fmt: skip
-        if device is not None and torch.device(device) != _tile_size.home(model)[0]:
+        if device is not None:
             model = model.to(device)
         self.model, self.channels, self.memory = model, channels, memory
         self.device, self.dtype = _tile_size.home(model)
@@ -83,9 +83,7 @@ class Tiler:
         held = self.channels + self.facts.channels_out * self.scale**2
         return int(tile * self.facts.pixel_bytes + strip * held * self.dtype.itemsize)
 
-    def strips(
-        self, read: ReadRows, size: Size, on_progress: OnProgress | None = None, batch: int = 1
-    ) -> Iterator[Tensor]:
+    def strips(self, read: ReadRows, size: Size, on_progress: OnProgress | None = None) -> Iterator[Tensor]:
         """The output in strips from top to bottom, (N, C, rows, width * scale), on the CPU or where ``read`` says.
 
         read: read(start, stop) gives these rows of the input, (N, C, stop - start, width).
@@ -201,7 +199,7 @@ class Tiler:
                 out = part.new_zeros(shape)
             place = out.narrow(dim, span.low * self.scale, span.length * self.scale)
             place += self._weighted(part, dim, span, spans)
-        return out  # type: ignore[return-value]
+        return out
 
     def _weighted(self, y: Tensor, dim: int, span: Span, spans: list[Span]) -> Tensor:
         """A tile times ramps that rise where it overlaps the one before it and fall where the next one begins."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 Size = tuple[int, int]
@@ -47,7 +48,7 @@ def exact(n: int, tile: int, halo: int, stride: int) -> list[Span]:
     units, most = -(-n // stride), max(1, tile // stride)
     count = -(-units // most)
     edges = [min(n, stride * (units * i // count)) for i in range(count + 1)]
-    return [_with_halo(start, stop, n, halo, stride) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [_with_halo(start, stop, n, halo, stride) for start, stop in itertools.pairwise(edges)]
 
 
 def _with_halo(start: int, stop: int, n: int, halo: int, stride: int) -> Span:
