@@ -59,7 +59,7 @@ def convert(
     verb = ctx.info_name or ""
     sizes = (scale, size, width, height, fit, megapixels)
     with usage():
-        network = _networks.opened(model, tile, device, max_memory)
+        network = _networks.asked(model, tile, device, max_memory)
         if verb == "upscale" and all(one is None for one in sizes):
             scale = Fraction(2 if network is None else network.scale)
         if network is not None:

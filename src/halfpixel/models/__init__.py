@@ -15,10 +15,12 @@ import pkgutil
 from typing import Any
 
 from ._base import Network, SuperResolver
+from ._enlarge import Enlarger, enlarge
 from ._load import list_weights, load, save
 from ._probe import reach_of
 from ._reach import Reach
 from ._registry import TABLE, Entry, create, register
+from ._tiles import BlendWarning, run_tiled
 
 
 def create_model(name: str, **options: Any) -> Any:
@@ -58,6 +60,6 @@ from .rrdbnet import RRDBNet  # noqa: E402
 from .srvgg import SRVGG  # noqa: E402
 
 __all__ = [
-    "EDSR", "ESPCN", "Entry", "FSRCNN", "Network", "RRDBNet", "Reach", "SRVGG", "SuperResolver", "create_model",
-    "list_models", "list_weights", "load", "reach_of", "register", "save",
+    "BlendWarning", "EDSR", "ESPCN", "Enlarger", "Entry", "FSRCNN", "Network", "RRDBNet", "Reach", "SRVGG", "SuperResolver", "create_model", "enlarge",
+    "list_models", "list_weights", "load", "reach_of", "register", "run_tiled", "save",
 ]  # fmt: skip

@@ -13,8 +13,9 @@ from torch import Tensor
 
 import halfpixel
 from halfpixel.errors import HalfpixelError, HalfpixelTypeError, HalfpixelValueError, describe_call
-from halfpixel.models._tiles import OnProgress, Tiler, blended
-from halfpixel.models._windows import Size
+
+from ._tiles import OnProgress, Tiler, blended
+from ._windows import Size
 
 ReadRows = Callable[[int, int], npt.NDArray]
 

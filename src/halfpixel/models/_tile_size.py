@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from halfpixel.errors import HalfpixelValueError
-from halfpixel.models._windows import Size, up_to
+
+from ._windows import Size, up_to
 
 BASE = 256
 """Pixels of a tile's side on the CPU, memory allowing: what lies between two layers stays in the caches, which makes
@@ -37,12 +38,12 @@ class Facts:
     multiple: int
 
 
-def home(model: Any) -> tuple[torch.device, torch.dtype]:
-    """Where a network lives and in which type it computes."""
+def home(model: Any, other: torch.dtype = torch.float32) -> tuple[torch.device, torch.dtype]:
+    """Where a network lives and in which type it computes; ``other`` where it has nothing that tells."""
     for value in (*model.parameters(), *model.buffers()):
         if value.is_floating_point():
             return value.device, value.dtype
-    return torch.device("cpu"), torch.float32
+    return torch.device("cpu"), other
 
 
 _known: weakref.WeakKeyDictionary[Any, dict[Any, Facts]] = weakref.WeakKeyDictionary()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor
 
 from halfpixel.errors import HalfpixelRuntimeError, HalfpixelTypeError, HalfpixelValueError, describe_call
-from halfpixel.models import _tile_size, _windows
-from halfpixel.models._windows import Size, Span
+
+from . import _tile_size, _windows
+from ._probe import reach_of
+from ._reach import Reach
+from ._windows import Size, Span
 
 ReadRows = Callable[[int, int], Tensor]
 OnProgress = Callable[[float], None]
@@ -33,26 +37,28 @@ class Tiler:
 
     **Convention:** sizes are (height, width) in input pixels. Where the network has a finite reach, tiles are exact;
     where it has none, pictures above one tile are cut into tiles that overlap and are blended.
-    Arguments: as `run_tiled`.
+    Arguments: as `run_tiled`; dtype: what networks without weights compute in.
     """
 
     def __init__(
         self, model: Any, channels: int, *, tile: int | Size | None = None, halo: int | None = None,
         memory: int | None = None, blend: str | None = None, overlap: int | None = None,
-        device: Any = None,
+        device: Any = None, dtype: Any = torch.float32,
     ) -> None:  # fmt: skip
         if device is not None:
             model = model.to(device)
         self.model, self.channels, self.memory = model, channels, memory
-        self.device, self.dtype = _tile_size.home(model)
-        reach = _reach(model)
-        if halo is not None and (not isinstance(halo, int) or isinstance(halo, bool) or halo < 0):
-            raise HalfpixelValueError(f"halo is {halo!r}", "input pixels, 0 or more")
-        self.exact = blend is None and (reach is not None or halo is not None)
-        stride = reach.stride if reach is not None else 1 if halo is not None else None
+        self.device, self.dtype = _tile_size.home(model, dtype)
+        reach = _reach(model, channels)
+        if halo is not None:
+            _checked("halo", halo, 0)
+        if reach is not None or halo is not None:
+            stride, far = (1, 0) if reach is None else (reach.stride, reach.halo)
+            reach = Reach(far if halo is None else halo, stride)
+        self.exact = blend is None and reach is not None
         with _evaluating(model):
-            self.facts = _tile_size.facts(model, channels, stride)
-        self.halo = (reach.halo if halo is None and reach is not None else halo or 0) if self.exact else 0
+            self.facts = _tile_size.facts(model, channels, None if reach is None else reach.stride)
+        self.halo = 0 if blend is not None or reach is None else reach.halo
         self.multiple, self.scale = self.facts.multiple, self.facts.scale
         self.ramp = _checked_blend(blend)
         self.overlap = _windows.up_to(_OVERLAP if overlap is None else _checked("overlap", overlap), self.multiple)
@@ -278,7 +284,15 @@ def run_tiled(
     try:
         _check(x)
         tiler = Tiler(
-            model, x.shape[1], tile=tile, halo=halo, memory=memory, blend=blend, overlap=overlap, device=device
+            model,
+            x.shape[1],
+            tile=tile,
+            halo=halo,
+            memory=memory,
+            blend=blend,
+            overlap=overlap,
+            device=device,
+            dtype=x.dtype,
         )
         size = x.shape[2], x.shape[3]
         if blend is None and tiler.blends(size):
@@ -371,12 +385,16 @@ def _evaluating(model: Any) -> Iterator[None]:
             module.training = True
 
 
-def _reach(model: Any) -> Any:
-    from halfpixel import models
+_reaches: weakref.WeakKeyDictionary[Any, Reach | None] = weakref.WeakKeyDictionary()
 
-    if hasattr(models, "reach_of"):
-        return models.reach_of(model)
-    return getattr(model, "reach", None)
+
+def _reach(model: Any, channels: int) -> Reach | None:
+    """A network's reach; where it has to be found out, once."""
+    if hasattr(model, "reach"):
+        return reach_of(model)
+    if model not in _reaches:
+        _reaches[model] = reach_of(model, channels)
+    return _reaches[model]
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -399,9 +417,9 @@ def _check(x: Any) -> None:
         raise HalfpixelValueError(f"x is of shape {tuple(x.shape)}", "(N, C, H, W), none of them 0")
 
 
-def _checked(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise HalfpixelValueError(f"{name} is {value!r}", "a whole number above 0")
+def _checked(name: str, value: Any, least: int = 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise HalfpixelValueError(f"{name} is {value!r}", f"a whole number, {least} at least")
     return value
 
 
