@@ -55,11 +55,17 @@ for _found in pkgutil.iter_modules(__path__):
 
 from .edsr import EDSR  # noqa: E402
 from .espcn import ESPCN  # noqa: E402
+from .fpn import FPN  # noqa: E402
 from .fsrcnn import FSRCNN  # noqa: E402
+from .generator import Generator  # noqa: E402
 from .rrdbnet import RRDBNet  # noqa: E402
+from .segnet import SegNet  # noqa: E402
 from .srvgg import SRVGG  # noqa: E402
+from .super_resolution import SuperResolution  # noqa: E402
+from .unet import UNet  # noqa: E402
 
 __all__ = [
-    "BlendWarning", "EDSR", "ESPCN", "Enlarger", "Entry", "FSRCNN", "Network", "RRDBNet", "Reach", "SRVGG", "SuperResolver", "create_model", "enlarge",
-    "list_models", "list_weights", "load", "reach_of", "register", "run_tiled", "save",
+    "BlendWarning", "EDSR", "ESPCN", "Enlarger", "Entry", "FPN", "FSRCNN", "Generator", "Network", "RRDBNet", "Reach",
+    "SRVGG", "SegNet", "SuperResolution", "SuperResolver", "UNet", "create_model", "enlarge", "list_models",
+    "list_weights", "load", "reach_of", "register", "run_tiled", "save",
 ]  # fmt: skip

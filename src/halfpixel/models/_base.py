@@ -63,7 +63,7 @@ class SuperResolver(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """x, bigger."""
-        self._check_input(x)
+        check_images(self, x, self.in_channels)
         return self.upscale(x)
 
     def upscale(self, x: Tensor) -> Tensor:
@@ -83,17 +83,20 @@ class SuperResolver(Network):
         """Channels and scale."""
         return f"{self.in_channels}, {self.out_channels}, scale={self.scale}"
 
-    def _check_input(self, x: Any) -> None:
-        call, works = f"{type(self).__name__}.forward", f"(N, {self.in_channels}, H, W), values 0 to 1"
-        if not isinstance(x, Tensor):
-            raise HalfpixelTypeError(f"x is a {type(x).__name__}", f"a torch tensor {works}", describe_call(call, x))
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            why = f"x has shape {tuple(x.shape)}, the network is for {self.in_channels} channels"
-            raise HalfpixelShapeError(why, works, describe_call(call, x))
-        if x.shape[2] < 1 or x.shape[3] < 1:
-            raise HalfpixelShapeError(f"x has shape {tuple(x.shape)}", "sides of at least 1", describe_call(call, x))
-        if not x.is_floating_point():
-            raise HalfpixelTypeError(f"x has dtype {x.dtype}", "floats, values 0 to 1", describe_call(call, x))
+
+def check_images(model: Network, x: Any, channels: int, dims: int = 2) -> None:
+    """Raises: TypeError for what is no tensor of floats, ValueError for shapes that are not (N, channels, *spatial)."""
+    axes = {1: "L", 2: "H, W", 3: "D, H, W"}[dims]
+    call, works = f"{type(model).__name__}.forward", f"(N, {channels}, {axes}), sides of at least 1, of floats"
+    if not isinstance(x, Tensor):
+        raise HalfpixelTypeError(f"x is a {type(x).__name__}", f"a torch tensor {works}", describe_call(call, x))
+    if x.dim() != dims + 2 or x.shape[1] != channels:
+        why = f"x has shape {tuple(x.shape)}, the network is for {channels} channels"
+        raise HalfpixelShapeError(why, works, describe_call(call, x))
+    if any(n < 1 for n in x.shape[2:]):
+        raise HalfpixelShapeError(f"x has shape {tuple(x.shape)}", works, describe_call(call, x))
+    if not x.is_floating_point():
+        raise HalfpixelTypeError(f"x has dtype {x.dtype}", works, describe_call(call, x))
 
 
 def check_count(name: str, value: Any, least: int = 1) -> None:

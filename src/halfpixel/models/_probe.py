@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from ._reach import Reach
 # Offsets without a bound; and a method that another map size makes another one.
 _UNBOUNDED = ("dysample", "adaptive")
 _FAR = (4, 12)  # input pixels to either side within which an upsampler is looked at
+# Weights do not move it, so that an upsampler is probed once.
+_HALOS: weakref.WeakKeyDictionary[Any, int | None] = weakref.WeakKeyDictionary()
 _STRIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _CHANGE = 10.0
 
@@ -75,6 +78,12 @@ def upsampler_halo(module: Any) -> int | None:
     **Convention:** of whole scales and without guide; by probing a copy with other weights, as those that a module
     starts with are often zeros.
     """
+    if module not in _HALOS:
+        _HALOS[module] = _upsampler_halo(module)
+    return _HALOS[module]
+
+
+def _upsampler_halo(module: Any) -> int | None:
     scale = module.scale[0]
     if module.guide_channels is not None or module.dims != 2 or set(module.scale) != {int(scale)}:
         return None

@@ -26,7 +26,7 @@ def made_of(content: Any, options: dict[str, Any]) -> Any:
     state = _state_of(content)
     for candidate in _candidates(state):
         for entry in TABLE.values():
-            found = entry.module.recognise(candidate)
+            found = _recognised(entry, candidate)
             if found is not None:
                 return _filled(entry, found, options)
     keys = list(state)
@@ -37,6 +37,14 @@ def made_of(content: Any, options: dict[str, Any]) -> Any:
         "create_model and load_state_dict"
     )
     raise HalfpixelValueError(f"no known network has these keys: {shown}", works)
+
+
+def _recognised(entry: Entry, state: State) -> Recognised | None:
+    try:
+        return entry.module.recognise(state)
+    except (IndexError, ZeroDivisionError):
+        why = f"its keys begin as those of {entry.name}, and a weight has another number of axes, or none of a size"
+        raise HalfpixelValueError(why, f"a whole checkpoint of {entry.name}") from None
 
 
 def check_state(model: Any, state: Mapping[str, Tensor]) -> None:

@@ -178,7 +178,8 @@ class RRDBNet(SuperResolver):
             raise HalfpixelValueError(why, "as many channels in as out, times 1, 4 or 16")
         options = {
             "scale": 2**steps // block, "in_channels": last.shape[0],
-            "channels": first.shape[0], "growth": growth.shape[0], "blocks": count(state, r"body\.(\d+)\."), "steps": steps,
+            "channels": first.shape[0], "growth": growth.shape[0],
+            "blocks": count(state, r"body\.(\d+)\."), "steps": steps,
         }  # fmt: skip
         return Recognised(options, state)
 

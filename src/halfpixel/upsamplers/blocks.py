@@ -52,8 +52,8 @@ class UNetBlock(torch.nn.Module):
         self.up = _upsampler(upsampler, in_channels, up_channels, scale, skip_channels, dims, options)
         up_channels, self.skip_channels = self.up.out_channels, skip_channels
         self.convs = torch.nn.Sequential(
-            *_convolved(dims, up_channels + skip_channels, out_channels, norm),
-            *_convolved(dims, out_channels, out_channels, norm),
+            *convolved(dims, up_channels + skip_channels, out_channels, norm),
+            *convolved(dims, out_channels, out_channels, norm),
         )
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
@@ -113,12 +113,15 @@ class SegNetEncoder(torch.nn.Module):
         self.scale, self.dims = scale, dims
         widths = [in_channels, *[out_channels] * depth]
         self.convs = torch.nn.Sequential(
-            *(layer for a, b in itertools.pairwise(widths) for layer in _convolved(dims, a, b, norm))
+            *(layer for a, b in itertools.pairwise(widths) for layer in convolved(dims, a, b, norm))
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
         """The pooled map, its indices, and the size before."""
-        y = self.convs(x)
+        return self.pool(self.convs(x))
+
+    def pool(self, y: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """The map of the convolutions pooled, the indices, and its size."""
         pooled, indices = _POOL[self.dims](y, self.scale, ceil_mode=True, return_indices=True)
         return pooled, indices, tuple(y.shape[2:])
 
@@ -143,7 +146,7 @@ class SegNetDecoder(torch.nn.Module):
         self.up = create("upsampler", upsampler, in_channels, in_channels, scale, guide_channels, dims, options)
         widths = [*[in_channels] * depth, out_channels]
         self.convs = torch.nn.Sequential(
-            *(layer for a, b in itertools.pairwise(widths) for layer in _convolved(dims, a, b, norm))
+            *(layer for a, b in itertools.pairwise(widths) for layer in convolved(dims, a, b, norm))
         )
 
     def forward(
@@ -195,7 +198,7 @@ class SubPixelBlock(torch.nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.depthwise = conv(dims, in_channels, in_channels, 3, groups=in_channels, bias=False)
-        self.norm = _norm("batch", dims, in_channels)
+        self.norm = normalisation("batch", dims, in_channels)
         self.act = torch.nn.Hardswish()
         self.up = create("upsampler", upsampler, in_channels, out_channels, scale, None, dims, options)
 
@@ -227,15 +230,20 @@ def _with_guide(up: Any, x: Tensor, skip: Tensor) -> Tensor:
     return up(x, tuple(skip.shape[2:]), skip if up.guide_channels is not None else None)
 
 
-def _convolved(dims: int, in_channels: int, out_channels: int, norm: str) -> list[torch.nn.Module]:
+def convolved(dims: int, in_channels: int, out_channels: int, norm: str) -> list[torch.nn.Module]:
+    """A convolution of three samples per axis, a normalisation by name, and a rectifier: the step of decoders."""
     return [
         conv(dims, in_channels, out_channels, 3, bias=norm == "none"),
-        _norm(norm, dims, out_channels),
+        normalisation(norm, dims, out_channels),
         torch.nn.ReLU(inplace=True),
     ]
 
 
-def _norm(name: str, dims: int, channels: int) -> torch.nn.Module:
+def normalisation(name: str, dims: int, channels: int) -> torch.nn.Module:
+    """A normalisation by name: "batch", "group", "instance" or "none".
+
+    Raises: ValueError for other names.
+    """
     if name not in _NORMS:
         raise unknown_name("norm", name, _NORMS)
     if name == "none":
