@@ -64,9 +64,7 @@ def row(name: str, key: str) -> dict[str, Any]:
 
 
 def list_tables(
-    which: Annotated[
-        list[str] | None, typer.Argument(metavar="[filters|grids|edges|presets|formats|models]")
-    ] = None,
+    which: Annotated[list[str] | None, typer.Argument(metavar="[filters|grids|edges|presets|formats|models]")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
 ) -> None:
     """The tables: filters, grids, edges, presets, file formats, networks that come with the package."""

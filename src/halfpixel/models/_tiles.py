@@ -93,7 +93,6 @@ class Tiler:
         """The output in strips from top to bottom, (N, C, rows, width * scale), on the CPU or where ``read`` says.
 
         read: read(start, stop) gives these rows of the input, (N, C, stop - start, width).
-        A strip's memory is used again for the next one.
         """
         padded = self._padded(size)
         rows, columns = self._spans(padded)
@@ -135,10 +134,9 @@ class Tiler:
             return _tile_size.takes(self.model, self.channels, (height, width), self.scale)
 
     def _exact_strips(self, read: ReadRows, rows: list[Span], columns: list[Span], told: _Progress) -> Iterator[Tensor]:
-        memory = _Reused()
         for row in rows:
             block = read(row.low, row.high)
-            out = memory.empty(block, self._out_shape(block, row.stop - row.start))
+            out = block.new_empty(self._out_shape(block, row.stop - row.start))
             for column in columns:
                 place = slice(column.start * self.scale, column.stop * self.scale)
                 self._fill(block, row.low, row, column, out[..., place])
@@ -325,19 +323,6 @@ class _Progress:
         self._done += 1
         if self._told is not None:
             self._told(self._done / self._total)
-
-
-class _Reused:
-    """One buffer for tensors that are needed one after the other."""
-
-    def __init__(self) -> None:
-        self._buffer: Tensor | None = None
-
-    def empty(self, like: Tensor, shape: tuple[int, ...]) -> Tensor:
-        count = math.prod(shape)
-        if self._buffer is None or self._buffer.numel() < count:
-            self._buffer = like.new_empty(count)
-        return self._buffer[:count].view(shape)
 
 
 def _scaled(part: slice, scale: int) -> slice:
