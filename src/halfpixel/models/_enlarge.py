@@ -20,6 +20,7 @@ from ._windows import Size
 ReadRows = Callable[[int, int], npt.NDArray]
 
 CHROMA = "cubic"
+_ROWS = 64  # of the input, whose colour is worked on at a time
 _MARGIN = 4  # rows beside a strip that the chroma's filter reads, with room
 # ITU-R BT.601, full range, as JPEG has it: gray has the same Y as code value.
 _LUMA = (0.299, 0.587, 0.114)
@@ -62,9 +63,9 @@ class Enlarger:
 
     def nbytes(self, size: Size, colour: bool) -> int:
         """About what is held beside input and output while a picture of (height, width) is enlarged."""
-        rows = self.tiler.tile(size)[0] + 2 * max(self.tiler.halo, _MARGIN)
-        strip = min(rows, size[0]) * size[1] * (6 if colour else 1) * (1 + 2 * self.scale**2) * 4
-        return self.tiler.nbytes(size) + strip
+        tall = min(self.tiler.tile(size)[0] + 2 * max(self.tiler.halo, _MARGIN), size[0])
+        band = min(tall, _ROWS + 2 * _MARGIN) * (3 + 10 * self.scale**2) if colour else 0
+        return self.tiler.nbytes(size) + 4 * size[1] * (band + tall * (4 if colour else 1))
 
     def strips(
         self, read: ReadRows, size: Size, colour: bool, on_progress: OnProgress | None = None
@@ -87,18 +88,22 @@ class Enlarger:
     def _plain(
         self, read: Callable[[int, int], Tensor], size: Size, told: OnProgress | None, average: bool = False
     ) -> Iterator[npt.NDArray]:
+        for band in self._bands(read, size, told):
+            yield (band.mean(0, keepdim=True) if average else band).float().numpy()
+
+    def _bands(self, read: Callable[[int, int], Tensor], size: Size, told: OnProgress | None) -> Iterator[Tensor]:
+        """Strips in bands of fewer rows, as what is made of them would take more memory than they do."""
         for strip in self.tiler.strips(read, size, told):
-            yield (strip[0].mean(0, keepdim=True) if average else strip[0]).float().numpy()
+            yield from strip[0].split(_ROWS * self.scale, dim=1)
 
     def _by_luma(self, read: ReadRows, size: Size, told: OnProgress | None) -> Iterator[npt.NDArray]:
         """Luma through the network, blue and red differences by the filter."""
         scale, done = self.scale, 0
         seen = _Seen(read, size[0], self.tiler.dtype)
-        for strip in self.tiler.strips(seen.luma, size, told):
-            first, last = done // scale, -(-(done + strip.shape[2]) // scale)
-            chroma = seen.chroma(first, last, scale)[:, done - first * scale :][:, : strip.shape[2]]
-            yield _rgb(strip[0, 0].float(), chroma).numpy()
-            done += strip.shape[2]
+        for band in self._bands(seen.luma, size, told):
+            chroma = seen.chroma(done // scale, (done + band.shape[1]) // scale, scale)
+            yield _rgb(band[0].float(), chroma).numpy()
+            done += band.shape[1]
 
 
 def enlarge(

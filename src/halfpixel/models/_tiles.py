@@ -81,6 +81,18 @@ class Tiler:
         """Whether pictures of that size come out other than in one piece."""
         return not self.exact and any(len(spans) > 1 for spans in self._spans(self._padded(size)))
 
+    def is_one(self, size: Size) -> bool:
+        """Whether pictures of that size are a single tile, without anything around it."""
+        return self._padded(size) == size and all(len(spans) == 1 for spans in self._spans(size))
+
+    def whole(self, x: Tensor, on_progress: OnProgress | None = None) -> Tensor | None:
+        """A picture in one piece; None where there is no memory for it."""
+        y = self._run(x)
+        if y is not None and on_progress is not None:
+            on_progress(1.0)
+        shares = y is not None and y.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+        return y if y is None else y.to(x, copy=shares)
+
     def nbytes(self, size: Size) -> int:
         """About what is held while a picture of that size is worked on: a tile in the network, a strip beside it."""
         rows, columns = self._spans(self._padded(size))
@@ -89,19 +101,25 @@ class Tiler:
         held = self.channels + self.facts.channels_out * self.scale**2
         return int(tile * self.facts.pixel_bytes + strip * held * self.dtype.itemsize)
 
-    def strips(self, read: ReadRows, size: Size, on_progress: OnProgress | None = None) -> Iterator[Tensor]:
+    def strips(
+        self, read: ReadRows, size: Size, on_progress: OnProgress | None = None, into: Tensor | None = None
+    ) -> Iterator[Tensor]:
         """The output in strips from top to bottom, (N, C, rows, width * scale), on the CPU or where ``read`` says.
 
         read: read(start, stop) gives these rows of the input, (N, C, stop - start, width).
+        into: the whole output, where it is wanted; strips are then parts of it if that can be.
         """
         padded = self._padded(size)
         rows, columns = self._spans(padded)
         read = _reflecting(read, size, padded)
         told = _Progress(on_progress, len(rows) * len(columns))
         height, width = size[0] * self.scale, size[1] * self.scale
-        made = self._exact_strips if self.exact else self._blended_strips
+        if self.exact:
+            strips = self._exact_strips(read, rows, columns, told, into if size == padded else None)
+        else:
+            strips = self._blended_strips(read, rows, columns, told)
         done = 0
-        for strip in made(read, rows, columns, told):
+        for strip in strips:
             strip = strip[..., : height - done, :width]
             done += strip.shape[2]
             yield strip
@@ -133,10 +151,14 @@ class Tiler:
         with _evaluating(self.model):
             return _tile_size.takes(self.model, self.channels, (height, width), self.scale)
 
-    def _exact_strips(self, read: ReadRows, rows: list[Span], columns: list[Span], told: _Progress) -> Iterator[Tensor]:
+    def _exact_strips(
+        self, read: ReadRows, rows: list[Span], columns: list[Span], told: _Progress, into: Tensor | None
+    ) -> Iterator[Tensor]:
         for row in rows:
             block = read(row.low, row.high)
-            out = block.new_empty(self._out_shape(block, row.stop - row.start))
+            place = slice(row.start * self.scale, row.stop * self.scale)
+            shape = self._out_shape(block, row.stop - row.start)
+            out = block.new_empty(shape) if into is None else into[:, :, place]
             for column in columns:
                 place = slice(column.start * self.scale, column.stop * self.scale)
                 self._fill(block, row.low, row, column, out[..., place])
@@ -224,7 +246,7 @@ class Tiler:
         area = window.shape[-2] * window.shape[-1]
         if area >= self._most:
             return None
-        with self._lock, _evaluating(self.model), torch.inference_mode():
+        with self._lock, _evaluating(self.model), torch.no_grad():
             try:
                 y = self.model(window.to(self.device, self.dtype).contiguous())
             except (MemoryError, RuntimeError) as error:
@@ -295,10 +317,14 @@ def run_tiled(
         size = x.shape[2], x.shape[3]
         if blend is None and tiler.blends(size):
             warnings.warn(blended(tiler), BlendWarning, stacklevel=2)
+        if tiler.is_one(size) and (y := tiler.whole(x.detach(), on_progress)) is not None:
+            return y
         out = x.new_empty(x.shape[0], tiler.facts.channels_out, size[0] * tiler.scale, size[1] * tiler.scale)
         done = 0
-        for strip in tiler.strips(lambda start, stop: x.detach()[:, :, start:stop], size, on_progress):
-            out[:, :, done : done + strip.shape[2]] = strip
+        for strip in tiler.strips(lambda start, stop: x.detach()[:, :, start:stop], size, on_progress, out):
+            place = out[:, :, done : done + strip.shape[2]]
+            if place.data_ptr() != strip.data_ptr():
+                place.copy_(strip)
             done += strip.shape[2]
         return out
     except (HalfpixelValueError, HalfpixelTypeError, HalfpixelRuntimeError) as error:
