@@ -60,8 +60,8 @@ _HOME = {
     "set_num_threads": "_threads",
 }
 _MODULES = (
-    "backends", "compat", "edges", "errors", "filters", "grids", "io", "metrics", "models", "nn", "presets", "testing", "train",
-    "upsamplers",
+    "backends", "compat", "edges", "errors", "filters", "grids", "io", "metrics", "models", "nn", "presets", "testing",
+    "train", "upsamplers",
 )  # fmt: skip
 
 __all__ = [

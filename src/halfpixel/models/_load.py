@@ -26,7 +26,6 @@ from ._recognise import made_of
 from ._registry import create
 
 WEIGHTS = Path(__file__).parent / "weights"
-_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 _Path = str | os.PathLike[str]
 
 
@@ -57,7 +56,7 @@ def load(path: _Path, **options: Any) -> Any:
         model = _ours(state, metadata, options) if "model" in metadata else made_of(state, options)
         return model.eval()
     except HalfpixelError as error:
-        raise error.in_call(describe_call("load", str(path), **options)) from None
+        raise error.in_call(_named("load", str(path), **options)) from None
 
 
 def save(model: Any, path: _Path, **metadata: Any) -> None:
@@ -78,7 +77,7 @@ def save(model: Any, path: _Path, **metadata: Any) -> None:
     try:
         _write(model, Path(path), metadata)
     except HalfpixelError as error:
-        raise error.in_call(describe_call("save", type(model).__name__, str(path), **metadata)) from None
+        raise error.in_call(_named("save", str(path), **metadata)) from None
 
 
 def list_weights() -> tuple[str, ...]:
@@ -102,7 +101,7 @@ def read(file: Path) -> tuple[Any, dict[str, str]]:
     try:
         return torch.load(file, map_location="cpu", weights_only=True), {}
     except Exception as error:  # zip, pickle, struct and runtime errors, by what is broken
-        first = str(error).strip().partition("\n")[0]
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
         works = "a whole checkpoint of tensors, numbers and texts; other objects are not loaded, as loading runs code"
         raise HalfpixelValueError(f"it is no checkpoint that can be read safely: {first}", works) from None
 
@@ -114,6 +113,11 @@ def _read_safetensors(file: Path) -> tuple[State, dict[str, str]]:
             return {key: tensors.get_tensor(key) for key in tensors.keys()}, tensors.metadata() or {}  # noqa: SIM118
     except Exception as error:  # its own class is no subclass of a common one
         raise HalfpixelValueError(f"it is no whole safetensors file: {error}", "the file, copied anew") from None
+
+
+def _named(call: str, path: str, **options: Any) -> str:
+    """The call with the whole path, however long."""
+    return describe_call(call, **options).replace("(", f"({path!r}{', ' if options else ''}", 1)
 
 
 def _found(path: _Path) -> Path:
@@ -131,7 +135,11 @@ class _NoFile(HalfpixelValueError, FileNotFoundError):
 
 
 def _ours(state: State, metadata: Mapping[str, str], options: dict[str, Any]) -> Any:
-    kept = json.loads(metadata.get("options", "{}"))
+    try:
+        kept = dict(json.loads(metadata.get("options", "{}")))
+    except (TypeError, ValueError):
+        why = f"its options are no JSON: {metadata['options']}"
+        raise HalfpixelValueError(why, "a file that save wrote") from None
     differ = {k: v for k, v in options.items() if kept.get(k, v) != v or k not in kept}
     if differ:
         raise HalfpixelValueError(f"the file says {kept}, the call {differ}", "the call without options")

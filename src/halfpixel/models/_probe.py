@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import weakref
 from typing import Any
 
@@ -30,9 +31,9 @@ def reach_of(module: Any, in_channels: int | None = None, limit: int = 192) -> R
 
     **Convention:** networks of this package, and whatever has an attribute `reach`, tell it from their layers.
     Others are probed: a copy on the CPU, in float64 and eval mode, gets random images of 48, 96, ... pixels. `stride`
-    is the least shift (of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32) of the input that shifts the result alike; then a block of
-    pixels is changed, and `halo` is how far results change; at last a crop has to equal the whole. What this cannot
-    see: paths that these images do not take, and weights that are 0 and will not stay so. It is no proof.
+    is the least shift (of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32) that shifts results and how far rows reach; then a block
+    of pixels is changed, to NaN and to large numbers, and `halo` is how far results change; at last a crop has to
+    equal the whole. It is no proof: paths that these images do not take are not seen, and a weight of 0 counts as one.
     Arguments: module: takes (N, C, H, W) and returns (N, C', H * s, W * s) for a whole s. in_channels: C; None: its
         attribute, or what its first convolution takes. limit: the largest image to try, in pixels.
     Returns: a `Reach`; None where results depend on the whole image, as with instance norm and global attention, where
@@ -105,7 +106,8 @@ def _probed(module: Any, channels: int, size: int) -> Reach | None:
     if y is None or y.shape[2] % size or y.shape[2:] != (y.shape[2],) * 2 or not y.shape[2]:
         return None
     scale = y.shape[2] // size
-    stride = next((t for t in _STRIDES if _shifts(module, x, y, t, scale)), None)
+    places = _Places(module, channels, size)
+    stride = next((t for t in _STRIDES if _shifts(module, x, y, t, scale) and places.repeat(t, scale)), None)
     if stride is None:
         return None
     halo = _changed(module, channels, size, size // 2 // stride * stride, stride, scale)
@@ -122,7 +124,8 @@ def _changed(module: Any, channels: int, size: int, at: int, stride: int, scale:
         x = torch.rand(1, channels, size, size, generator=gen, dtype=torch.float64)
         block = (..., slice(at, at + stride), slice(at, at + stride))
         other = x.clone()
-        other[block] += torch.randn(x[block].shape, generator=gen, dtype=x.dtype) * _CHANGE
+        # NaN goes on however small the weights are, and numbers where NaN is not passed on.
+        other[block] = math.nan if seed == 3 else torch.randn(x[block].shape, generator=gen, dtype=x.dtype) * _CHANGE
         before, after = _called(module, x), _called(module, other)
         if before is None or after is None:
             return None
@@ -135,6 +138,37 @@ def _changed(module: Any, channels: int, size: int, at: int, stride: int, scale:
         step = scale * stride
         halo = max(halo, at - first // step * stride, last // step * stride - at)
     return halo
+
+
+class _Places:
+    """The rows of results that rows of the input reach, as NaN shows, also on ways that numbers do not take."""
+
+    def __init__(self, module: Any, channels: int, size: int) -> None:
+        self.module, self.size = module, size
+        self.found: dict[int, tuple[int, int] | None] = {}
+        gen = torch.Generator().manual_seed(6)
+        self.x = torch.rand(1, channels, size, size, generator=gen, dtype=torch.float64)
+
+    def repeat(self, by: int, scale: int) -> bool:
+        """Whether rows `by` further on reach as far, for 16 rows in the middle."""
+        if 2 * by > self.size // 2:
+            return False
+        for row in range(self.size // 2 - 8, self.size // 2 + 8):
+            here, there = self.of_row(row - by // 2), self.of_row(row - by // 2 + by)
+            if here is None or there is None or any(b - a != by * scale for a, b in zip(here, there, strict=True)):
+                return False
+        return True
+
+    def of_row(self, row: int) -> tuple[int, int] | None:
+        """From the first to the last; None where they reach a border."""
+        if row not in self.found:
+            changed = self.x.clone()
+            changed[:, :, row] = math.nan
+            y = _called(self.module, changed)
+            rows = [] if y is None else y.isnan().any(3).flatten(0, 1).any(0).nonzero().flatten().tolist()
+            inside = y is not None and rows and rows[0] > 0 and rows[-1] < y.shape[2] - 1
+            self.found[row] = (rows[0], rows[-1]) if inside else None
+        return self.found[row]
 
 
 def _shifts(module: Any, x: Tensor, y: Tensor, by: int, scale: int) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +26,9 @@ from ._stages import ReflectConv2d, UpStage
 class Generator(Network):
     """A strided encoder with mirrored borders, as many upsampling stages, and tanh: images of the input's size.
 
-    **Convention:** x (N, in_channels, H, W) of any size from 1x1 on, values -1 to 1; the result (N, out_channels, H, W),
-    -1 to 1. Every stride halves, rounded up. Borders are mirrored as in NumPy, so that one pixel is enough. In training
-    batch norm needs more than one value per channel: batches, or sides over 2**len(widths).
+    **Convention:** x (N, in_channels, H, W) of any size from 1x1 on, values -1 to 1; the result (N, out_channels, H,
+    W), -1 to 1. Every stride halves, rounded up. Borders are mirrored as in NumPy, so that one pixel is enough. In
+    training batch norm needs more than one value per channel: batches, or sides over 2**len(widths).
     Arguments: in_channels, out_channels. widths: of the encoder's maps; each is one stride and one upsampling stage.
         upsampler: a name of `halfpixel.upsamplers`, without guide. norm: "batch", "group", "instance" or "none"; the
         second and third leave no finite reach. options: the upsampler's own.
@@ -58,7 +59,7 @@ class Generator(Network):
         )
         back = [*widths[::-1], widths[0]]
         self.decoder = torch.nn.ModuleList(
-            UpStage(a, b, upsampler, normalisation(norm, 2, b), options) for a, b in zip(back, back[1:], strict=False)
+            UpStage(a, b, upsampler, normalisation(norm, 2, b), options) for a, b in itertools.pairwise(back)
         )
         self.conv_last = ReflectConv2d(widths[0], out_channels)
 
