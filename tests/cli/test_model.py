@@ -256,7 +256,7 @@ def test_bits_of_bands_that_are_rolled():
         (["--model", "x2.safetensors", "--filter", "cubic"], "nothing left for a filter"),
         (["--model", "x2.safetensors", "--scale", "2", "--like", "torch.bicubic"], "nothing left for a filter"),
         (["--model", "x2.safetensors", "--linear-light"], "networks learned sRGB code values"),
-        (["--model", "x2.safetensors", "--device", "nowhere"], "--device nowhere cannot be used"),
+        (["--model", "x2.safetensors", "--device", "nowhere"], "device 'nowhere' cannot be used"),
         (["--tile", "64"], "--tile and --device are for networks"),
     ],
 )

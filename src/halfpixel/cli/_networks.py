@@ -35,7 +35,7 @@ def opened(name: str, tile: int | None = None, device: str | None = None, memory
     models = _models()
     options: dict[str, Any] = {"tile": tile, "memory": memory and memory // 4}
     if device is not None:
-        options["device"] = _device(device)
+        options["device"] = device
     return models.Enlarger(models.load(name), Path(name).name, **options)
 
 
@@ -106,14 +106,3 @@ def _models() -> Any:
             f"networks need {error.name}, which is not installed", 'pip install "halfpixel[models]"'
         ) from error
     return models
-
-
-def _device(name: str) -> str:
-    import torch
-
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise HalfpixelValueError(f"--device {name} cannot be used: {reason}", "cpu, cuda, cuda:1") from error
-    return name

@@ -46,7 +46,7 @@ class Tiler:
         device: Any = None, dtype: Any = torch.float32,
     ) -> None:  # fmt: skip
         if device is not None:
-            model = model.to(device)
+            model = _moved(model, device)
         self.model, self.channels, self.memory = model, channels, memory
         self.device, self.dtype = _tile_size.home(model, dtype)
         reach = _reach(model, channels)
@@ -406,6 +406,14 @@ def _reach(model: Any, channels: int) -> Reach | None:
     if model not in _reaches:
         _reaches[model] = reach_of(model, channels)
     return _reaches[model]
+
+
+def _moved(model: Any, device: Any) -> Any:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise HalfpixelValueError(f"device {str(device)!r} cannot be used: {reason}", "cpu, cuda, cuda:1") from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
