@@ -30,31 +30,43 @@ def compare(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="An image file.")],
     scale: Annotated[
         Fraction | None,
-        typer.Option(parser=_values.scale, metavar="4", help="Shrink by this, enlarge back by this. Default: 4."),
+        typer.Option(
+            parser=_values.scale,
+            metavar="4",
+            help="Shrink by this, enlarge back by this. Default: 4, or what the network enlarges.",
+        ),
     ] = None,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Draw a picture here.")] = None,
     only: Annotated[
         list[str] | None,
         typer.Option("--method", metavar="NAME", help="A filter or preset; may be repeated. Default: all."),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME|FILE", help="A network beside the methods; may be repeated."),
+    ] = None,
     overwrite: option.Overwrite = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per method, then a summary.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="As CSV on standard output.")] = False,
 ) -> None:
     """Shrink a picture, enlarge it back by every method, and measure each against the original."""
-    from halfpixel.cli import _methods
+    from halfpixel.cli import _methods, _networks
 
-    ratio = Fraction(4) if scale is None else scale
     if json and csv:
         raise typer.BadParameter("--json and --csv exclude each other")
     if output is not None and Path(output).exists() and not overwrite:
         raise typer.BadParameter(f"{output}: there already; --overwrite replaces it")
     original, notes = _subject(photo)
     with usage():
-        chosen = _methods.methods(only or [])
+        networks = {name: _networks.opened(name) for name in model or []}
+        ratio = _networks.common_scale(networks.values()) if scale is None else scale
+        chosen = {**networks, **_methods.methods(only or [])}
+        unit = int(ratio) if networks and ratio.denominator == 1 else 1
+        original, cut = _whole_blocks(original, unit)
+        notes += cut
         small = _methods.shrunk(original, ratio)
         if original.shape[0] * original.shape[1] > _MOST_PIXELS:
-            original, note = _part(original, small)
+            original, note = _part(original, small, unit)
             small, notes = _methods.shrunk(original, ratio), [*notes, note]
         console = Console(stderr=True)
         trials = _methods.tried(original, small, chosen)
@@ -88,12 +100,20 @@ def _subject(photo: str) -> tuple[npt.NDArray, list[str]]:
         raise typer.Exit(1) from None
 
 
-def _part(original: npt.NDArray, small: npt.NDArray) -> tuple[npt.NDArray, str]:
+def _whole_blocks(original: npt.NDArray, unit: int) -> tuple[npt.NDArray, list[str]]:
+    """The picture without what a network's output could not cover, and the note about it."""
+    height, width = (n - n % unit for n in original.shape[:2])
+    if (height, width) == original.shape[:2] or 0 in (height, width):
+        return original, []
+    return original[:height, :width].copy(), [f"cut to {width} x {height} pixels, which {unit} divides"]
+
+
+def _part(original: npt.NDArray, small: npt.NDArray, unit: int) -> tuple[npt.NDArray, str]:
     from halfpixel.cli import _methods
 
     height, width = original.shape[:2]
     ratio = (_MOST_PIXELS / (height * width)) ** 0.5
-    part = int(height * ratio), int(width * ratio)
+    part = int(height * ratio) // unit * unit, int(width * ratio) // unit * unit
     smooth = halfpixel.resize_image(small, (height, width), filter="cubic")
     where = _methods.most_detailed(original, smooth, *part)
     corner = f"{where[1].start},{where[0].start}"

@@ -30,6 +30,9 @@ def convert(
     megapixels: option.Megapixels = None,
     filter: option.FilterName = None,
     like: option.Like = None,
+    model: option.Model = None,
+    tile: option.Tile = None,
+    device: option.Device = None,
     grid: option.GridName = None,
     edge: option.EdgeName = None,
     no_antialias: option.NoAntialias = False,
@@ -50,12 +53,17 @@ def convert(
     quiet: option.Quiet = False,
 ) -> None:
     from halfpixel import io
-    from halfpixel.cli import _paths, _run
+    from halfpixel.cli import _networks, _paths, _run
     from halfpixel.cli._report import Report
 
     verb = ctx.info_name or ""
-    if verb == "upscale" and all(one is None for one in (scale, size, width, height, fit, megapixels)):
-        scale = Fraction(2)
+    sizes = (scale, size, width, height, fit, megapixels)
+    with usage():
+        network = _networks.asked(model, tile, device, max_memory)
+        if verb == "upscale" and all(one is None for one in sizes):
+            scale = Fraction(2 if network is None else network.scale)
+        if network is not None:
+            _networks.check(network, scale, linear_light, filter or like or grid or edge or no_antialias)
     if overwrite and skip_existing:
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
     if json and output == _paths.STDIO:
@@ -76,6 +84,7 @@ def convert(
             limits=io.Limits(max_memory, max_pixels),
             overwrite=overwrite,
             shrinks=verb != "upscale",
+            network=network,
         )
     made = _paths.pairs(inputs, output, suffix, format)
     there = _paths.existing(made)

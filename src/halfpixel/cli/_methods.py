@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 import halfpixel
 from halfpixel import filters, metrics
-from halfpixel.cli import _tables
+from halfpixel.cli import _networks, _tables
 from halfpixel.io._picture import full_scale
+
+Enlarge = Callable[[npt.NDArray], npt.NDArray]
 
 SHRINK = "cubic"
 _PRESETS = ("torch.bicubic", "torch.bilinear", "pillow.lanczos", "pillow.bicubic", "opencv.cubic", "opencv.lanczos4")
@@ -67,21 +69,26 @@ def shrunk(original: npt.NDArray, scale: Fraction) -> npt.NDArray:
     return halfpixel.resize_image(original, size, filter=SHRINK)
 
 
-def tried(original: npt.NDArray, small: npt.NDArray, chosen: dict[str, dict[str, Any]]) -> Iterator[Result]:
-    """The results, method by method."""
+def tried(original: npt.NDArray, small: npt.NDArray, chosen: Mapping[str, Any]) -> Iterator[Result]:
+    """The results, method by method: arguments of `halfpixel.plan`, or a network."""
     axes = (-2, -1) if original.ndim == 2 else (-3, -2)
-    for name, arguments in chosen.items():
-        plan = halfpixel.plan(small.shape, original.shape[:2], axes=axes, **arguments)
-        pixels, milliseconds = _timed(plan, small)
+    for name, how in chosen.items():
+        if isinstance(how, dict):
+            enlarge: Enlarge = halfpixel.plan(small.shape, original.shape[:2], axes=axes, **how)
+        else:
+            enlarge = _networks.enlarging(how, small, original.shape[:2], SHRINK)
+        pixels, milliseconds = _timed(enlarge, small)
         yield Result(name, pixels, *_measured(original, pixels), milliseconds)
 
 
-def _timed(plan: halfpixel.Plan, small: npt.NDArray) -> tuple[npt.NDArray, float]:
-    pixels, begun = plan(small), time.perf_counter()
+def _timed(enlarge: Enlarge, small: npt.NDArray) -> tuple[npt.NDArray, float]:
+    pixels, begun = enlarge(small), time.perf_counter()
     taken: list[float] = []
-    while len(taken) < 3 or (len(taken) < 15 and time.perf_counter() - begun < _SECONDS):
+    while len(taken) < (3 if time.perf_counter() - begun < 1 else 1) or (
+        len(taken) < 15 and time.perf_counter() - begun < _SECONDS
+    ):
         start = time.perf_counter()
-        plan(small)
+        enlarge(small)
         taken.append(1000 * (time.perf_counter() - start))
     return pixels, statistics.median(taken)
 

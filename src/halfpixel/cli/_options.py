@@ -57,6 +57,19 @@ Like = Annotated[
 ]
 GridName = Annotated[str | None, _method("--grid", metavar="NAME", help=f"{_names(grids.TABLE)}. Default: half_pixel.")]
 EdgeName = Annotated[str | None, _method("--edge", metavar="NAME", help=f"{_names(edges.TABLE)}. Default: crop.")]
+Model = Annotated[
+    str | None,
+    _method(
+        "--model",
+        metavar="NAME|FILE",
+        help="A super-resolution network: see 'halfpixel list models', or a file of weights.",
+    ),
+]
+Tile = Annotated[
+    int | None,
+    _method("--tile", min=1, metavar="PIXELS", help="Of the input, a side, for --model. Default: by memory."),
+]
+Device = Annotated[str | None, _method("--device", metavar="NAME", help="Where --model runs. Default: cpu.")]
 NoAntialias = Annotated[bool, _method("--no-antialias", help="Do not widen the filter when shrinking.")]
 LinearLight = Annotated[bool, _method("--linear-light", help="Average light, not sRGB code values.")]
 

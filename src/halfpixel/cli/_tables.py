@@ -20,11 +20,14 @@ _HOME = {
     "presets": "halfpixel.presets",
     "formats": "halfpixel.io.formats",
     "protocols": "halfpixel.metrics.protocols",
+    "models": "halfpixel.cli._networks",
 }
 
 
 def table(name: str) -> Mapping[str, Any]:
     """A table by its name; its home is imported only now."""
+    if name == "models":
+        return importlib.import_module(_HOME[name]).table()
     return importlib.import_module(_HOME[name]).TABLE
 
 
@@ -43,6 +46,7 @@ def columns(name: str) -> tuple[str, ...]:
     return {
         "filters": ("support", "summary", "source"),
         "formats": ("suffixes", "depths", "holds", "unavailable"),
+        "models": ("scale", "summary", "card"),
     }.get(name, ("summary", "source"))
 
 
@@ -62,11 +66,11 @@ def row(name: str, key: str) -> dict[str, Any]:
 
 def list_tables(
     which: Annotated[
-        list[str] | None, typer.Argument(metavar="[filters|grids|edges|presets|formats|protocols]...")
+        list[str] | None, typer.Argument(metavar="[filters|grids|edges|presets|formats|protocols|models]...")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
 ) -> None:
-    """The tables: filters, grids, edges, presets, file formats, protocols of measuring."""
+    """The tables: filters, grids, edges, presets, file formats, protocols of measuring, networks with weights."""
     for name in which or _HOME:
         if name not in _HOME:
             raise typer.BadParameter(f"{name!r} is no table: {', '.join(_HOME)} are")
@@ -77,6 +81,8 @@ def list_tables(
                 sys.stdout.write(json_lines.dumps({"table": name, **one}, ensure_ascii=False) + "\n")
         elif rows:
             Console(highlight=False).print(_drawn(name, rows))
+        elif which:
+            typer.echo(f"{name}: none here", err=True)
 
 
 def _drawn(name: str, rows: list[dict[str, Any]]) -> Table:

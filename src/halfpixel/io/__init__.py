@@ -7,6 +7,7 @@ from halfpixel.io._files import encoded, header, open_image, read, write
 from halfpixel.io._job import Job, Settings, plan_file, resize_file
 from halfpixel.io._labels import read_labels
 from halfpixel.io._limits import MAX_PIXELS, Limits, MemoryBudget
+from halfpixel.io._network import Network
 from halfpixel.io._picture import KINDS, Header, ImageFileError, Kind, Metadata, NeedsMemory, Picture
 from halfpixel.io._size import SizeRule
 
@@ -21,6 +22,7 @@ __all__ = [
     "MemoryBudget",
     "Metadata",
     "NeedsMemory",
+    "Network",
     "Picture",
     "Settings",
     "SizeRule",

@@ -15,18 +15,18 @@ from typing import Any, BinaryIO, cast
 
 import numpy.typing as npt
 
-from halfpixel._plan import plan
+from halfpixel._plan import Plan, plan
 from halfpixel.io import _tiff_write, formats
 from halfpixel.io._atomic import atomic_write
 from halfpixel.io._files import Source, check_side, coding, decoded, encode, naming, open_image
 from halfpixel.io._light import Working
 from halfpixel.io._limits import Limits, MemoryBudget, readable_bytes
+from halfpixel.io._network import Enlarging, Network, enlarging
 from halfpixel.io._picture import KINDS, Header, ImageFileError, NeedsMemory, Picture, promoted
-from halfpixel.io._rows import Resampling
+from halfpixel.io._rows import OnProgress, Resampling, untold
 from halfpixel.io._size import SizeRule
 
 _STREAM_BYTES = 1 << 26
-OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Settings:
     """What is to be done to a file, the same for any number of them.
 
     ``method`` holds the arguments of `halfpixel.plan` that choose the arithmetic: filter, grid, edge, antialias, like.
-    ``background`` is a colour in 0 ... 1; ``shrinks`` False refuses outputs smaller than their inputs.
+    ``background`` is a colour in 0 ... 1; ``shrinks`` False refuses outputs smaller than their inputs. ``network``
+    enlarges, in place of ``method``, which then only resizes what comes out where ``size`` asks for another size.
     """
 
     size: SizeRule
@@ -48,6 +49,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     overwrite: bool = False
     shrinks: bool = True
+    network: Network | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Job:
 
     header: Header
     header_out: Header
-    resampling: Resampling
+    resampling: Resampling | Enlarging
     settings: Settings
     nbytes: int
     in_rows: bool
@@ -77,10 +79,7 @@ def planned(header: Header, format_out: str, settings: Settings) -> Job:
     Raises: ImageFileError where the output cannot hold the picture, NeedsMemory where the picture is too large.
     """
     settings.limits.check_pixels(header)
-    axes = (-2, -1) if header.channels == 1 else (-3, -2)
-    shape = (*header.size, *((header.channels,) if header.channels > 1 else ()))
-    resize = plan(shape, axes=axes, **settings.size.arguments(header.size), **settings.method)
-    height, width = size = resize.size_out[0], resize.size_out[1]
+    height, width = size = _size_out(header, settings)
     if not settings.shrinks and any(n < m for n, m in zip(size, header.size, strict=True)):
         raise ImageFileError(f"it would shrink from {_wxh(header.size)} to {_wxh(size)}", "halfpixel resize")
     check_side(format_out, size)
@@ -100,12 +99,35 @@ def planned(header: Header, format_out: str, settings: Settings) -> Job:
         premultiplied,
         paper and _paper(header.kind, paper),
     )
-    resampling = Resampling(resize, working, header.channels)
+    resampling, told = _resampling(header, size, working, settings)
     meta, lost = formats.kept(format_out, header.meta, kind, size)
     channels = KINDS[kind].channels or header.channels
     header_out = Header(format_out, height, width, kind, dtype, channels, premultiplied=premultiplied, meta=meta)
     nbytes, in_rows = _memory(header, header_out, resampling, settings.limits)
-    return Job(header, header_out, resampling, settings, nbytes, in_rows, (*header.notes, *notes, *said, *lost))
+    return Job(header, header_out, resampling, settings, nbytes, in_rows, (*header.notes, *notes, *said, *told, *lost))
+
+
+def _plan(header: Header, settings: Settings) -> Plan:
+    axes = (-2, -1) if header.channels == 1 else (-3, -2)
+    shape = (*header.size, *((header.channels,) if header.channels > 1 else ()))
+    return plan(shape, axes=axes, **settings.size.arguments(header.size), **settings.method)
+
+
+def _size_out(header: Header, settings: Settings) -> tuple[int, int]:
+    if settings.network is not None:
+        return settings.size.of(header.size)
+    height, width = _plan(header, settings).size_out[:2]
+    return height, width
+
+
+def _resampling(
+    header: Header, size: tuple[int, int], working: Working, settings: Settings
+) -> tuple[Resampling | Enlarging, tuple[str, ...]]:
+    if settings.network is None:
+        return Resampling(_plan(header, settings), working, header.channels), ()
+    if settings.linear_light:
+        raise ImageFileError("--linear-light is for filters: networks learned sRGB code values", "leave it out")
+    return enlarging(header, settings.network, size, dict(settings.method), working)
 
 
 def resize_file(
@@ -114,7 +136,7 @@ def resize_file(
     settings: Settings,
     *,
     budget: MemoryBudget | None = None,
-    on_progress: OnProgress = lambda share: None,
+    on_progress: OnProgress = untold,
 ) -> Job:
     """Resize an image file into another, which appears whole or not at all.
 
@@ -163,7 +185,7 @@ def format_for(target: str | os.PathLike[str], settings: Settings, header: Heade
 def _whole(reader: formats.Reader, job: Job, file: BinaryIO, on_progress: OnProgress) -> None:
     picture = decoded(reader)
     on_progress(0.3)
-    pixels = job.resampling.whole(picture.pixels)
+    pixels = job.resampling.whole(picture.pixels, lambda share: on_progress(0.3 + 0.3 * share))
     del picture  # the encoder makes a copy of its own; the input need not be held beside it
     on_progress(0.6)
     out = job.header_out
@@ -177,11 +199,8 @@ def _stream(reader: Any, job: Job, file: BinaryIO, on_progress: OnProgress) -> N
 
 
 def _bands(reader: Any, job: Job, on_progress: OnProgress) -> Iterator[npt.NDArray]:
-    done, height = 0, job.size[0]
-    for band in job.resampling.streamed(_upright_rows(reader), _band_bytes(job.settings.limits)):
+    for band in job.resampling.streamed(_upright_rows(reader), _band_bytes(job.settings.limits), on_progress):
         yield _promoted(band, job)
-        done += len(band)
-        on_progress(done / height)
 
 
 def _upright_rows(reader: Any) -> Callable[[int, int], npt.NDArray]:
@@ -246,7 +265,7 @@ def _paper(kind: str, colour: tuple[float, float, float]) -> tuple[float, ...]:
     return colour if kind == "rgba" else (1 - red, 1 - green, 1 - blue, 0.0)
 
 
-def _memory(header: Header, out: Header, resampling: Resampling, limits: Limits) -> tuple[int, bool]:
+def _memory(header: Header, out: Header, resampling: Resampling | Enlarging, limits: Limits) -> tuple[int, bool]:
     """(bytes held at once, whether the picture is streamed)."""
     limit, whole = limits.bytes, resampling.whole_bytes
     if whole <= limit:
@@ -256,8 +275,7 @@ def _memory(header: Header, out: Header, resampling: Resampling, limits: Limits)
         raise NeedsMemory(
             f"input and output need {readable_bytes(whole)} of {readable_bytes(limit)}, and {reason}", works
         )
-    bands = resampling.bands(_band_bytes(limits))
-    in_rows = 2 * header.scratch + resampling.band_bytes(max(stop - start for start, stop in bands))
+    in_rows = 2 * header.scratch + resampling.streamed_bytes(_band_bytes(limits))
     if in_rows > limit:
         need = f"even in rows it needs {readable_bytes(in_rows)} of {readable_bytes(limit)}"
         strip = f": one row of its strips or tiles holds {readable_bytes(header.scratch)}" if header.scratch else ""
@@ -265,7 +283,7 @@ def _memory(header: Header, out: Header, resampling: Resampling, limits: Limits)
     return in_rows, True
 
 
-def _streaming_why_not(header: Header, out: Header, resampling: Resampling) -> Iterator[str]:
+def _streaming_why_not(header: Header, out: Header, resampling: Resampling | Enlarging) -> Iterator[str]:
     for which, name in (("read", header.format), ("written", out.format)):
         if not formats.TABLE[name].in_rows:
             yield f"{name.upper()} is not {which} in rows: only TIFF is"

@@ -19,9 +19,14 @@ from halfpixel.io._light import Working
 from halfpixel.io._picture import ImageFileError
 
 ReadRows = Callable[[int, int], npt.NDArray]
+OnProgress = Callable[[float], None]
 
 _BAND_BYTES = 1 << 24  # of floats in one band: large enough to keep the kernels busy, small beside any picture
 _WORKERS = 2
+
+
+def untold(share: float) -> None:
+    """Progress that nobody looks at."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,11 @@ class Resampling:
         pixels = (part.stop - part.start) * w_in + rows * w_out
         return pixels * self.channels * stored
 
-    def whole(self, pixels: npt.NDArray) -> npt.NDArray:
+    def streamed_bytes(self, most_bytes: int) -> int:
+        """About how much is held when the output is made in bands."""
+        return self.band_bytes(max(stop - start for start, stop in self.bands(most_bytes)))
+
+    def whole(self, pixels: npt.NDArray, on_progress: OnProgress = untold) -> npt.NDArray:
         """The whole output of a whole input; floats exist for a few bands at a time."""
         if self.is_plain:
             return self.plan(pixels)
@@ -127,7 +136,7 @@ class Resampling:
             list(pool.map(fill, self.bands()))
         return out
 
-    def streamed(self, read: ReadRows, most_bytes: int) -> Iterator[npt.NDArray]:
+    def streamed(self, read: ReadRows, most_bytes: int, on_progress: OnProgress = untold) -> Iterator[npt.NDArray]:
         """The output in bands, each made from as few input rows as it needs.
 
         Raises: ImageFileError where the filter does not work in rows.
@@ -136,6 +145,7 @@ class Resampling:
             raise ImageFileError(self.in_rows_why_not, "another --filter, or a higher --max-memory")
         for start, stop in self.bands(most_bytes):
             yield self.band(start, stop, read)
+            on_progress(stop / self.plan.size_out[0])
 
     @property
     def channels_out(self) -> int:

@@ -15,10 +15,12 @@ import pkgutil
 from typing import Any
 
 from ._base import Network, SuperResolver
+from ._enlarge import Enlarger, enlarge
 from ._load import list_weights, load, save
 from ._probe import reach_of
 from ._reach import Reach
 from ._registry import TABLE, Entry, create, register
+from ._tiles import BlendWarning, run_tiled
 
 
 def create_model(name: str, **options: Any) -> Any:
@@ -63,7 +65,7 @@ from .super_resolution import SuperResolution  # noqa: E402
 from .unet import UNet  # noqa: E402
 
 __all__ = [
-    "EDSR", "ESPCN", "Entry", "FPN", "FSRCNN", "Generator", "Network", "RRDBNet", "Reach", "SRVGG", "SegNet",
-    "SuperResolution", "SuperResolver", "UNet", "create_model", "list_models", "list_weights", "load", "reach_of",
-    "register", "save",
+    "BlendWarning", "EDSR", "ESPCN", "Enlarger", "Entry", "FPN", "FSRCNN", "Generator", "Network", "RRDBNet", "Reach",
+    "SRVGG", "SegNet", "SuperResolution", "SuperResolver", "UNet", "create_model", "enlarge", "list_models",
+    "list_weights", "load", "reach_of", "register", "run_tiled", "save",
 ]  # fmt: skip
