@@ -45,6 +45,11 @@ def run(model, planes):
         return model(torch.from_numpy(np.ascontiguousarray(planes))[None])[0].numpy()
 
 
+def run_luma(model, y):
+    """The network sees 16 ... 235 of 255."""
+    return (255 * run(model, (y[None] * 219 + 16) / 255)[0] - 16) / 219
+
+
 def by_definition(model, picture):
     """Colour as it is defined, whole and in float64, not stored: (H, W) or (H, W, 3)."""
     x = picture.astype(np.float64) / FULL[picture.dtype.name]
@@ -53,13 +58,13 @@ def by_definition(model, picture):
         y = run(model, planes)
         return np.moveaxis(y, 0, -1) if x.ndim == 3 else y.mean(0)
     if x.ndim == 2:
-        return run(model, x[None])[0]
-    # BT.601 with full range, as in JFIF.
+        return run_luma(model, x)
+    # BT.601; the network sees Y in studio range.
     r, g, b = np.moveaxis(x, -1, 0)
     luma = 0.299 * r + 0.587 * g + 0.114 * b
     chroma = np.stack([0.5 * (b - luma) / (1 - 0.114), 0.5 * (r - luma) / (1 - 0.299)])
     cb, cr = halfpixel.resize(chroma, scale=(model.scale, model.scale), axes=(1, 2), filter="cubic")
-    y = run(model, luma[None])[0]
+    y = run_luma(model, luma)
     return np.stack([y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb], -1)
 
 

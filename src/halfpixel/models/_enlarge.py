@@ -22,17 +22,20 @@ ReadRows = Callable[[int, int], npt.NDArray]
 CHROMA = "cubic"
 _ROWS = 64  # of the input, whose colour is worked on at a time
 _MARGIN = 4  # rows beside a strip that the chroma's filter reads, with room
-# ITU-R BT.601, full range, as JPEG has it: gray has the same Y as code value.
+# ITU-R BT.601: weights of R, G and B. Networks of luma see it in studio range, as MATLAB's rgb2ycbcr and the papers have it:
+# black is 16 and white 235 of 255.
 _LUMA = (0.299, 0.587, 0.114)
 _BLUE, _RED = 2 * (1 - _LUMA[2]), 2 * (1 - _LUMA[0])
+_BLACK, _SPAN = 16 / 255, 219 / 255
 
 
 class Enlarger:
     """A super-resolution network as a way of enlarging pictures, strip by strip.
 
-    **Convention:** a network of one channel sees the luma of colour pictures (BT.601, full range) and the chroma is
-    enlarged by `cubic`, all in floats; a network of three channels sees gray three times and is averaged. Samples are
-    the network's input as they are, over their full scale: transfer curves are left alone.
+    **Convention:** a network of one channel sees luma, BT.601 in studio range (16 / 255 is black and 235 / 255 white),
+    as published networks were trained and `halfpixel train` does; the chroma of colour pictures is enlarged by `cubic`,
+    all in floats. A network of three channels sees gray three times and is averaged. Samples are the network's input as
+    they are, over their full scale: transfer curves are left alone.
     Arguments: model: with one or three input channels. name: what messages call it. The others: as `run_tiled`.
     Raises: ValueError for networks that do not enlarge gray or RGB pictures by a whole number.
     """
@@ -76,20 +79,23 @@ class Enlarger:
         unsigned integers or floats.
         """
         if not colour:
-            yield from self._plain(lambda a, b: self._gray(read(a, b)), size, on_progress, self.channels == 3)
+            yield from self._plain(lambda a, b: self._gray(read(a, b)), size, on_progress, True)
         elif self.channels == 3:
             yield from self._plain(lambda a, b: _planes(read(a, b), self.tiler.dtype)[None], size, on_progress)
         else:
             yield from self._by_luma(read, size, on_progress)
 
     def _gray(self, rows: npt.NDArray) -> Tensor:
-        return _planes(rows[..., None], self.tiler.dtype).expand(self.channels, -1, -1)[None]
+        plane = _planes(rows[..., None], self.tiler.dtype)
+        return (plane * _SPAN + _BLACK if self.channels == 1 else plane.expand(3, -1, -1))[None]
 
     def _plain(
-        self, read: Callable[[int, int], Tensor], size: Size, told: OnProgress | None, average: bool = False
+        self, read: Callable[[int, int], Tensor], size: Size, told: OnProgress | None, gray: bool = False
     ) -> Iterator[npt.NDArray]:
         for band in self._bands(read, size, told):
-            yield (band.mean(0, keepdim=True) if average else band).float().numpy()
+            if gray:
+                band = (band - _BLACK) / _SPAN if self.channels == 1 else band.mean(0, keepdim=True)
+            yield band.float().numpy()
 
     def _bands(self, read: Callable[[int, int], Tensor], size: Size, told: OnProgress | None) -> Iterator[Tensor]:
         """Strips in bands of fewer rows, as what is made of them would take more memory than they do."""
@@ -102,7 +108,7 @@ class Enlarger:
         seen = _Seen(read, size[0], self.tiler.dtype)
         for band in self._bands(seen.luma, size, told):
             chroma = seen.chroma(done // scale, (done + band.shape[1]) // scale, scale)
-            yield _rgb(band[0].float(), chroma).numpy()
+            yield _rgb((band[0].float() - _BLACK) / _SPAN, chroma).numpy()
             done += band.shape[1]
 
 
@@ -152,7 +158,7 @@ class _Seen:
         """Y of these rows; a few more are read, for the chroma."""
         self._start = max(0, start - _MARGIN)
         self._planes = _planes(self._read(self._start, min(self._height, stop + _MARGIN)), self._dtype)
-        return _luma(self._planes[:, start - self._start : stop - self._start])[None, None]
+        return (_luma(self._planes[:, start - self._start : stop - self._start]) * _SPAN + _BLACK)[None, None]
 
     def chroma(self, start: int, stop: int, scale: int) -> npt.NDArray:
         """Cb and Cr that input rows [start, stop) become, (2, rows, columns)."""
