@@ -87,9 +87,18 @@ void lay_phases(Window& w, int64_t item, int threads) {
   }
 }
 
+// Channels last, the weights of an input pixel before a pixel shuffle lie together: [tap][output pixel].
+void lay_cells(Window& w) {
+  const WindowSpec& s = w.spec;
+  const int64_t inner = s.scale[0] * s.scale[1];
+  w.cells = s.last && inner > 1 && s.w_sub_col == 1 && s.w_sub_row == s.scale[1] && s.w_tap == inner;
+  w.phase_pitch = kWindowPad % inner == 0 ? inner : up_to(inner, kWindowPad);
+}
+
 // Channels as lanes: rows are padded pixels.
 void lay_pixels(Window& w, int64_t item, int threads) {
   const WindowSpec& s = w.spec;
+  lay_cells(w);
   w.rows_together = std::max<int64_t>(1, 4 / w.streams);
   w.streams *= w.rows_together;
   w.tile = s.in[1];
@@ -127,8 +136,9 @@ void lay_scratch(Window& w, int64_t item) {
     const int64_t pixels = w.rows_together * s.out[1], longest = up_to(std::max({s.in[1], s.out[1], kWindowPad}), kWindowPad);
     w.at_rows = take(s.kernel[0] * w.row);
     w.at_zero = take(0);
-    w.at_weights = take((pixels + kWindowPad) * up_to(w.taps, kWindowPad));
-    w.at_soft = take(soft ? (pixels + kWindowPad) * up_to(w.taps, kWindowPad) : 0);
+    const int64_t all = w.cells ? up_to(w.taps * w.phase_pitch, kWindowPad) : (pixels + kWindowPad) * up_to(w.taps, kWindowPad);
+    w.at_weights = take(all);
+    w.at_soft = take(soft ? all : 0);
     w.at_y = take((s.last ? 4 : pixels + kWindowPad) * w.pitch);
     w.at_sums = take(32 * kWindowPad);
     w.at_spare = take(kWindowPad * longest + kWindowPad);
