@@ -18,6 +18,7 @@ namespace {
 
 constexpr int64_t kThreadWork = 64 << 10;      // multiply-adds; a thread is not worth waking for less
 constexpr int64_t kTileBytes = 32 << 10;       // of the weights of a tile, which every channel reads again
+constexpr int64_t kCellsBytes = 8 << 10;       // of the weights of a few input pixels
 constexpr int64_t kRowsBytes = 512 << 10;      // of the rows that a window needs
 constexpr int64_t kStreamBytes = 4 << 20;      // results from here on would only push others out of the caches
 constexpr int64_t kFewColumns = 12;            // fewer leave most lanes empty
@@ -93,6 +94,7 @@ void lay_cells(Window& w) {
   const int64_t inner = s.scale[0] * s.scale[1];
   w.cells = s.last && inner > 1 && s.w_sub_col == 1 && s.w_sub_row == s.scale[1] && s.w_tap == inner;
   w.phase_pitch = kWindowPad % inner == 0 ? inner : up_to(inner, kWindowPad);
+  w.cells_together = std::clamp<int64_t>(kCellsBytes / (w.taps * w.phase_pitch * 4), 1, 8);
 }
 
 // Channels as lanes: rows are padded pixels.
@@ -136,7 +138,7 @@ void lay_scratch(Window& w, int64_t item) {
     const int64_t pixels = w.rows_together * s.out[1], longest = up_to(std::max({s.in[1], s.out[1], kWindowPad}), kWindowPad);
     w.at_rows = take(s.kernel[0] * w.row);
     w.at_zero = take(0);
-    const int64_t all = w.cells ? up_to(w.taps * w.phase_pitch, kWindowPad) : (pixels + kWindowPad) * up_to(w.taps, kWindowPad);
+    const int64_t all = w.cells ? w.cells_together * up_to(w.taps * w.phase_pitch, kWindowPad) : (pixels + kWindowPad) * up_to(w.taps, kWindowPad);
     w.at_weights = take(all);
     w.at_soft = take(soft ? all : 0);
     w.at_y = take((s.last ? 4 : pixels + kWindowPad) * w.pitch);

@@ -276,12 +276,17 @@ struct Pixels {
     }
   }
 
+  // Some input pixels at a time: while one's softmax waits for its sum, others' go on.
   const C* cell_weights(int64_t b, int64_t bx) {
-    const char* from = cell_at(static_cast<const char*>(w.w), b, bx);
-    if (lent_w) return reinterpret_cast<const C*>(from);
-    cell_in(from, weights);
-    if (s.softmax) cell_softmax(weights);
-    return weights;
+    const char* base = w.w;
+    if (lent_w) return reinterpret_cast<const C*>(cell_at(base, b, bx));
+    const int64_t here = bx % w.cells_together, pitch = cell_registers() * L;
+    if (here == 0)
+      for (int64_t i = 0; i < smaller(w.cells_together, s.in[1] - bx); ++i) {
+        cell_in(cell_at(base, b, bx + i), weights + i * pitch);
+        if (s.softmax) cell_softmax(weights + i * pitch);
+      }
+    return weights + here * pitch;
   }
   // The gradients of an input pixel's weights, to where they belong.
   void cell_out(int64_t b, int64_t bx) {
