@@ -385,11 +385,12 @@ struct Pixels {
       else HP_UNROLL for (int r = 0; r < R; ++r) store_as(to + r * L, sum[p][r]);
     }
   }
+  int64_t lanes() const { return lent_y ? at.channels : w.pitch; }  // that a pixel of y has
   bool past_caches(const C* y) const { return lent_y && w.stream && uintptr_t(y) % sizeof(V<C>) == 0; }
   template <int P, bool kCells>
   void all_sums_of(const Cell& cell, int64_t b, int64_t bx) {
     int64_t c = 0;
-    for (; c + kPixelRegisters * L <= w.pitch; c += kPixelRegisters * L) sums_of<P, kPixelRegisters, kCells>(cell, b, bx, c);
+    for (; c + kPixelRegisters * L <= lanes(); c += kPixelRegisters * L) sums_of<P, kPixelRegisters, kCells>(cell, b, bx, c);
     for (; c < at.channels; c += L) sums_of<P, 1, kCells>(cell, b, bx, c);
   }
 
@@ -523,7 +524,7 @@ struct Pixels {
             counted(cell.count, [&](auto count) {
               constexpr int P = decltype(count)::value;
               int64_t c = 0;
-              for (; c + kPixelRegisters * L <= w.pitch; c += kPixelRegisters * L) spread<P, kPixelRegisters>(cell, b, bx, c);
+              for (; c + kPixelRegisters * L <= lanes(); c += kPixelRegisters * L) spread<P, kPixelRegisters>(cell, b, bx, c);
               for (; c < at.channels; c += L) spread<P, 1>(cell, b, bx, c);
             });
           });
