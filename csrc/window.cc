@@ -231,6 +231,7 @@ void window(const WindowSpec& given, WindowWay way, char* x, char* y, char* weig
   const int threads = int(std::min<double>(num_threads(), work / kThreadWork + 1));
   const int64_t item = s.type == Type::f64 ? 8 : 4;
   w.stream = way == WindowWay::forward && s.batch * s.channels * s.out[0] * s.out[1] * element_bytes(s.type) >= kStreamBytes;
+  if (w.few && way == WindowWay::back_w) w.stream = s.batch * s.groups * w.taps * s.out[0] * s.out[1] * element_bytes(s.weight_type) >= kStreamBytes;
   if (w.few) {
     lay_few(w, item, threads);
   } else {
