@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from halfpixel.errors import HalfpixelValueError, unknown_name
-
 from halfpixel.nn import _tensors
 from halfpixel.nn._linear import unwatched
 
@@ -76,7 +75,7 @@ def channels_last(x: Tensor) -> Tensor:
     the CPU, and nobody records or traces.
     """
     recorded = torch.is_grad_enabled() and x.requires_grad
-    if recorded or x.dtype != torch.float32 or not unwatched(x) or not x.is_contiguous():
+    if recorded or x.dim() != 4 or x.dtype != torch.float32 or not unwatched(x) or not x.is_contiguous():
         return x
     out = torch.empty_like(x, memory_format=torch.channels_last)
     _tensors.rearrange(x, out)
