@@ -503,7 +503,7 @@ def test_small_weights_of_a_softmax_inside_are_exact_too(dtype):
 @pytest.mark.parametrize("channels", [2, 16, 24, 40])
 @pytest.mark.parametrize("scale", [(2, 2), (1, 3), (4, 4), (3, 2), (1, 1)])
 def test_weights_before_a_shuffle_in_any_layout(scale, channels, softmax):
-    """Orders of memory of x and of weights, forward and both gradients, against contiguous weights after the shuffle."""
+    """Orders of memory of x and of weights, forward and both gradients, against weights after the shuffle."""
     g = torch.Generator().manual_seed(channels)
     n, inner = (3, 17), scale[0] * scale[1]
     x = torch.randn(2, channels, *n, generator=g)
