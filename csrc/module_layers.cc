@@ -58,12 +58,12 @@ struct Convolution {
   }
 };
 
-// Arrays that `ways` writes or reads as they are given; the elements that weights' strides reach are the caller's to have.
-void window_of(Out x, Out y, Out w, const char* code, const char* weight_code, int way, const std::vector<int64_t>& sizes, bool last, bool replicate,
-               const std::vector<int64_t>& scale, const std::vector<int64_t>& steps, bool softmax, std::optional<Out> logits,
-               std::optional<Out> grad_x) {
-  if (sizes.size() != 9 || scale.size() != 2 || steps.size() != 6 || way < 0 || way > 2)
-    throw std::invalid_argument("window: sizes are batch, channels, groups, in, out, kernel; two scales; six steps; a way of 0 to 2");
+int64_t weights_of(const hp::WindowSpec& s) { return items({s.batch, s.groups, s.kernel[0], s.kernel[1], s.out[0], s.out[1]}); }
+
+hp::WindowSpec window_spec_of(const char* code, const char* weight_code, const std::vector<int64_t>& sizes, bool last, bool replicate,
+                              const std::vector<int64_t>& scale, const std::vector<int64_t>& steps, bool softmax) {
+  if (sizes.size() != 9 || scale.size() != 2 || steps.size() != 6)
+    throw std::invalid_argument("window: sizes are batch, channels, groups, in, out, kernel; two scales; six steps");
   hp::WindowSpec s{};
   s.batch = sizes[0], s.channels = sizes[1], s.groups = sizes[2];
   for (int d = 0; d < 2; ++d) s.in[d] = sizes[3 + d], s.out[d] = sizes[5 + d], s.kernel[d] = sizes[7 + d], s.scale[d] = scale[d];
@@ -72,13 +72,32 @@ void window_of(Out x, Out y, Out w, const char* code, const char* weight_code, i
   s.w_sample = steps[0], s.w_tap = steps[1], s.w_row = steps[2], s.w_col = steps[3], s.w_sub_row = steps[4], s.w_sub_col = steps[5];
   if (*std::min_element(sizes.begin(), sizes.end()) < 0 || std::min(s.groups, *std::min_element(scale.begin(), scale.end())) < 1 || *std::min_element(steps.begin(), steps.end()) < 0)
     throw std::invalid_argument("window: sizes must not be negative");
+  const int64_t weights = weights_of(s);
+  if (weights > 0 && s.at(s.batch - 1, s.groups * s.kernel[0] * s.kernel[1] - 1, s.out[0] - 1, s.out[1] - 1) >= weights)
+    throw std::invalid_argument("window: steps lead out of the weights");
+  return s;
+}
+
+// Sums over windows of given sizes, of memory that is dense and as long as these say: that is the caller's word.
+struct WindowSums {
+  hp::WindowSpec spec;
+
+  void run(uintptr_t x, uintptr_t weights, uintptr_t y) const {
+    Unlocked unlocked;
+    hp::window(spec, hp::WindowWay::forward, reinterpret_cast<char*>(x), reinterpret_cast<char*>(y), reinterpret_cast<char*>(weights));
+  }
+};
+
+// Arrays that `ways` writes or reads as they are given.
+void window_of(Out x, Out y, Out w, const char* code, const char* weight_code, int way, const std::vector<int64_t>& sizes, bool last, bool replicate,
+               const std::vector<int64_t>& scale, const std::vector<int64_t>& steps, bool softmax, std::optional<Out> logits,
+               std::optional<Out> grad_x) {
+  if (way < 0 || way > 2) throw std::invalid_argument("window: a way of 0 to 2");
+  const hp::WindowSpec s = window_spec_of(code, weight_code, sizes, last, replicate, scale, steps, softmax);
   if (int64_t(x.size()) != items({s.batch, s.channels, s.in[0], s.in[1]}) || int64_t(y.size()) != items({s.batch, s.channels, s.out[0], s.out[1]}))
     throw std::invalid_argument("window: the arrays' sizes do not fit");
   if (!dense(x) || !dense(y)) throw std::invalid_argument("window: x and y must be C-contiguous");
-  const int64_t weights = items({s.batch, s.groups, s.kernel[0], s.kernel[1], s.out[0], s.out[1]});
-  if (int64_t(w.size()) != weights || !dense(w)) throw std::invalid_argument("window: weights must be as many as taps of outputs");
-  if (weights > 0 && s.at(s.batch - 1, s.groups * s.kernel[0] * s.kernel[1] - 1, s.out[0] - 1, s.out[1] - 1) >= weights)
-    throw std::invalid_argument("window: steps lead out of the weights");
+  if (int64_t(w.size()) != weights_of(s) || !dense(w)) throw std::invalid_argument("window: weights must be as many as taps of outputs");
   for (const Out* a : {&x, &y})
     if (a->itemsize() != size_t(hp::element_bytes(s.type))) throw std::invalid_argument("the element code does not fit the arrays");
   if (w.itemsize() != size_t(hp::element_bytes(s.weight_type))) throw std::invalid_argument("the element code does not fit the weights");
@@ -100,6 +119,17 @@ hp::SampleSpec sample_spec_of(int64_t batch, int64_t groups, int64_t channels, c
   std::copy(out.begin(), out.end(), spec.out + 3 - out.size());
   return spec;
 }
+
+// Samples of given sizes, of memory that is dense and as long as these say: that is the caller's word.
+struct Sampler {
+  hp::SampleSpec spec;
+  hp::Type type, at_type;
+
+  void run(uintptr_t x, uintptr_t at, uintptr_t out) const {
+    Unlocked unlocked;
+    hp::sample(spec, type, at_type, reinterpret_cast<const char*>(x), reinterpret_cast<const char*>(at), reinterpret_cast<char*>(out));
+  }
+};
 
 // Arrays of planes over the input, over the output, and of positions; all dense.
 void check_samples(const hp::SampleSpec& s, std::initializer_list<const In*> inputs, std::initializer_list<const In*> outputs,
@@ -166,8 +196,24 @@ void bind_layers(nb::module_& m) {
         },
         "grad"_a.noconvert(), "x"_a.noconvert(), "weight"_a.noconvert(), "grad_x"_a.noconvert().none(), "grad_weight"_a.noconvert().none(), "code"_a,
         "batch"_a, "channels"_a, "each"_a, "last"_a, "sizes"_a);
+  nb::class_<WindowSums>(m, "WindowSums")
+      .def("__init__",
+           [](WindowSums* made, const char* code, const char* weight_code, const std::vector<int64_t>& sizes, bool last, bool replicate,
+              const std::vector<int64_t>& scale, const std::vector<int64_t>& steps, bool softmax) {
+             new (made) WindowSums{window_spec_of(code, weight_code, sizes, last, replicate, scale, steps, softmax)};
+           },
+           "code"_a, "weight_code"_a, "sizes"_a, "last"_a, "replicate"_a, "scale"_a, "steps"_a, "softmax"_a)
+      .def("run", &WindowSums::run, "x"_a, "weights"_a, "y"_a);
   m.def("window", &window_of, "x"_a.noconvert(), "y"_a.noconvert(), "w"_a.noconvert(), "code"_a, "weight_code"_a, "way"_a, "sizes"_a, "last"_a,
         "replicate"_a, "scale"_a, "steps"_a, "softmax"_a, "logits"_a.none(), "grad_x"_a.none() = nb::none());
+  nb::class_<Sampler>(m, "Sampler")
+      .def("__init__",
+           [](Sampler* made, const char* code, const char* at_code, int64_t batch, int64_t groups, int64_t channels, const std::vector<int64_t>& size_in,
+              const std::vector<int64_t>& size_out, std::tuple<int, int, bool> how, std::tuple<bool, bool> last, std::tuple<int64_t, bool, bool> offsets) {
+             new (made) Sampler{sample_spec_of(batch, groups, channels, size_in, size_out, how, last, offsets), type_of(code), type_of(at_code)};
+           },
+           "code"_a, "at_code"_a, "batch"_a, "groups"_a, "channels"_a, "size_in"_a, "size_out"_a, "how"_a, "last"_a, "offsets"_a)
+      .def("run", &Sampler::run, "x"_a, "at"_a, "out"_a);
   // how: mode, padding, aligned; last: the layouts of x and of the result; offsets: their scale (0: a grid), at the output's
   // size, channels last.
   m.def("sample",

@@ -145,14 +145,14 @@ void sample_back(const SampleSpec& s, Type type, Type at_type, const char* grad,
     sums = room(tasks * job.parts * block_bytes(job));
     job.sums = sums.get();
   }
-  if (grad_at) {
+  if (grad_at && !job.gathers) {
     partial = room(std::max<int64_t>(tasks * s.dims * job.pixels * real_bytes(type), 1));
     job.partial = partial.get();
   }
   const int64_t own = ((grad_x && !job.sums) + (grad_at && !job.gathers)) * block_bytes(job);
   run(job, SampleStep::backward, tasks * job.parts, threads, own);
   if (job.sums) run(job, SampleStep::fold_x, tasks * ((job.cells + kFoldedCells - 1) / kFoldedCells), threads, 0);
-  if (!grad_at) return;
+  if (!job.partial) return;
   const int64_t wanted = threads == 1 ? 1 : 2 * int64_t(threads);
   part_pixels(job, (wanted + planes - 1) / planes);
   run(job, SampleStep::fold_at, planes * job.parts, threads, 0);

@@ -132,9 +132,9 @@ void gather_forward(const Sampling& job, int64_t task, char* arena) {
   }
 }
 
-// The gradient of positions for `count` pixels whose gradient is in rows: sums over channels, to `partial`, axes `apart`.
+// The gradient of positions for `count` pixels whose gradient is in rows: sums over channels, an axis in each row of `sums`.
 template <class C, class T, int K, int N>
-void gather_slopes(const Place& in, const T* x, const Taps<C>& taps, int64_t count, const C (*grad)[kSampled], C* partial, int64_t apart) {
+void gather_slopes(const Place& in, const T* x, const Taps<C>& taps, int64_t count, const C (*grad)[kSampled], C (*sums)[kSampled]) {
   const int32_t step = int32_t(in.step());
   for (int64_t i = 0; i < count; i += kLanes<C>) {
     V<C> dot[N] = {};
@@ -149,8 +149,7 @@ void gather_slopes(const Place& in, const T* x, const Taps<C>& taps, int64_t cou
       }
       HP_UNROLL for (int d = 0; d < N; ++d) dot[d] = madd<C>(load_as<V<C>>(grad[c] + i), slope[d], dot[d]);
     }
-    const size_t bytes = size_t(smaller(kLanes<C>, count - i)) * sizeof(C);
-    HP_UNROLL for (int d = 0; d < N; ++d) __builtin_memcpy(partial + d * apart + i, &dot[d], bytes);
+    HP_UNROLL for (int d = 0; d < N; ++d) store_as(sums[d] + i, dot[d]);
   }
 }
 

@@ -307,6 +307,57 @@ void forward(const Sampling& job, int64_t task, char* arena) {
   }
 }
 
+// ------------------------------------------------------------------------------------------------ gradients of positions
+
+template <class C>
+void write_positions(Type type, const C* from, int64_t first, int64_t count, char* at) {
+  const Rounding even = Rounding::half_even;
+  if constexpr (kSame<C, double>) return store_row<double, C>(from, count, reinterpret_cast<double*>(at) + first, even, false);
+  else if (type == Type::f16) return store_row<Half, C>(from, count, reinterpret_cast<Half*>(at) + first, even, false);
+  else if (type == Type::bf16) return store_row<BFloat, C>(from, count, reinterpret_cast<BFloat*>(at) + first, even, false);
+  else return store_row<float, C>(from, count, reinterpret_cast<float*>(at) + first, even, false);
+}
+
+template <class C>
+void put_offsets(const Sampling& job, int64_t b, int64_t first, int64_t count, const C (*sum)[kSampled]) {
+  for_offsets(job.spec, b, first, count, [&](int axis, const OffsetRun& run) {
+    const C* from = sum[axis] + run.pixel;
+    if (run.step == 1 && run.every == 1) return write_positions<C>(job.at_type, from, run.at, run.count, job.grad_at);
+    C together[kSampled];
+    for (int64_t k = 0; k < run.count; ++k) together[k] = from[k * run.every];
+    if (run.step == 1) return write_positions<C>(job.at_type, together, run.at, run.count, job.grad_at);
+    if (job.at_type == Type::f32 || job.at_type == Type::f64) {
+      C* to = reinterpret_cast<C*>(job.grad_at) + run.at;
+      for (int64_t k = 0; k < run.count; ++k) to[k * run.step] = together[k];
+      return;
+    }
+    for (int64_t k = 0; k < run.count; ++k) write_positions<C>(job.at_type, together + k, run.at + k * run.step, 1, job.grad_at);
+  });
+}
+
+template <class C>
+void alternate(const C* x, const C* y, C* to) {
+  for (int i = 0; i < kSampled; i += kLanes<C>) {
+    V<C> a = load_as<V<C>>(x + i), b = load_as<V<C>>(y + i);
+    zip2(a, b, LanesUpTo<kLanes<C>>{});
+    store_as(to + 2 * i, a);
+    store_as(to + 2 * i + kLanes<C>, b);
+  }
+}
+
+// The gradient of positions of some pixels of a plane.
+template <class C>
+void put_positions(const Sampling& job, int64_t b, int64_t p, int64_t count, const C (*sum)[kSampled]) {
+  const SampleSpec& s = job.spec;
+  if (s.scale) return put_offsets<C>(job, b, p, count, sum);
+  alignas(64) C together[3 * kSampled];
+  if (s.dims == 2) alternate<C>(sum[0], sum[1], together);
+  else
+    for (int64_t i = 0; i < count; ++i)
+      for (int d = 0; d < 3; ++d) together[i * 3 + d] = sum[d][i];
+  write_positions<C>(job.at_type, together, (b * job.pixels + p) * s.dims, count * s.dims, job.grad_at);
+}
+
 // ------------------------------------------------------------------------------------------------ backward
 
 // The gradient `grad` of a tile's pixels goes to the cells of `sums`, and by the slopes of x to `dots`.
@@ -409,8 +460,10 @@ void backward(const Sampling& job, int64_t task, char* arena) {
       alignas(64) C rows[4][kSampled] = {};
       rows_in<C, T>(out, grad + p * out.step(), count, rows);
       const T* from = reinterpret_cast<const T*>(job.x) + in.first(b, 0);
-      if (s.dims == 3) gather_slopes<C, T, 8, 3>(in, from, taps, count, rows, partial + p, job.pixels);
-      else gather_slopes<C, T, 4, 2>(in, from, taps, count, rows, partial + p, job.pixels);
+      alignas(64) C sum[3][kSampled];
+      if (s.dims == 3) gather_slopes<C, T, 8, 3>(in, from, taps, count, rows, sum);
+      else gather_slopes<C, T, 4, 2>(in, from, taps, count, rows, sum);
+      put_positions<C>(job, b, p, count, sum);
       if (!sums) continue;
     }
     for (int64_t q = 0; q < count; q += kTile) {
@@ -448,39 +501,6 @@ void fold_x(const Sampling& job, int64_t task) {
   put_block<C, T, L>(in, first, begin, end, smaller(L, s.channels - j * L), reinterpret_cast<T*>(job.grad_x) + in.first(b, j * L));
 }
 
-// ------------------------------------------------------------------------------------------------ gradients of positions
-
-template <class C>
-void write_positions(Type type, const C* from, int64_t first, int64_t count, char* at) {
-  const Rounding even = Rounding::half_even;
-  if constexpr (kSame<C, double>) return store_row<double, C>(from, count, reinterpret_cast<double*>(at) + first, even, false);
-  else if (type == Type::f16) return store_row<Half, C>(from, count, reinterpret_cast<Half*>(at) + first, even, false);
-  else if (type == Type::bf16) return store_row<BFloat, C>(from, count, reinterpret_cast<BFloat*>(at) + first, even, false);
-  else return store_row<float, C>(from, count, reinterpret_cast<float*>(at) + first, even, false);
-}
-
-template <class C>
-void put_offsets(const Sampling& job, int64_t b, int64_t first, int64_t count, const C (*sum)[kSampled]) {
-  for_offsets(job.spec, b, first, count, [&](int axis, const OffsetRun& run) {
-    const C* from = sum[axis] + run.pixel;
-    if (run.step == 1 && run.every == 1) return write_positions<C>(job.at_type, from, run.at, run.count, job.grad_at);
-    C together[kSampled];
-    for (int64_t k = 0; k < run.count; ++k) together[k] = from[k * run.every];
-    if (run.step == 1) return write_positions<C>(job.at_type, together, run.at, run.count, job.grad_at);
-    for (int64_t k = 0; k < run.count; ++k) write_positions<C>(job.at_type, together + k, run.at + k * run.step, 1, job.grad_at);
-  });
-}
-
-template <class C>
-void alternate(const C* x, const C* y, C* to) {
-  for (int i = 0; i < kSampled; i += kLanes<C>) {
-    V<C> a = load_as<V<C>>(x + i), b = load_as<V<C>>(y + i);
-    zip2(a, b, LanesUpTo<kLanes<C>>{});
-    store_as(to + 2 * i, a);
-    store_as(to + 2 * i + kLanes<C>, b);
-  }
-}
-
 // The blocks' gradients of positions, added in their order; a task takes a part of a plane's pixels.
 template <class C>
 void fold_at(const Sampling& job, int64_t task) {
@@ -489,7 +509,7 @@ void fold_at(const Sampling& job, int64_t task) {
   const Part part(job, task % job.parts);
   for (int64_t p = part.begin; p < part.end; p += kSampled) {
     const int64_t count = smaller(kSampled, part.end - p);
-    C sum[3][kSampled] = {}, together[3 * kSampled];
+    alignas(64) C sum[3][kSampled] = {};
     for (int d = 0; d < s.dims; ++d)
       for (int64_t j = 0; j < job.blocks; ++j) {
         const C* from = reinterpret_cast<const C*>(job.partial) + ((j * planes + b) * s.dims + d) * job.pixels + p;
@@ -497,15 +517,7 @@ void fold_at(const Sampling& job, int64_t task) {
         for (; i + kLanes<C> <= count; i += kLanes<C>) store_as(sum[d] + i, load_as<V<C>>(sum[d] + i) + load_as<V<C>>(from + i));
         for (; i < count; ++i) sum[d][i] += from[i];
       }
-    if (s.scale) {
-      put_offsets<C>(job, b, p, count, sum);
-      continue;
-    }
-    if (s.dims == 2) alternate<C>(sum[0], sum[1], together);
-    else
-      for (int64_t i = 0; i < count; ++i)
-        for (int d = 0; d < 3; ++d) together[i * 3 + d] = sum[d][i];
-    write_positions<C>(job.at_type, together, (b * job.pixels + p) * s.dims, count * s.dims, job.grad_at);
+    put_positions<C>(job, b, p, count, sum);
   }
 }
 

@@ -18,6 +18,7 @@ namespace {
 
 constexpr int64_t kThreadWork = 64 << 10;      // multiply-adds; a thread is not worth waking for less
 constexpr int64_t kTileBytes = 32 << 10;       // of the weights of a tile, which every channel reads again
+constexpr int64_t kCellsBytes = 8 << 10;       // of the weights of a few input pixels
 constexpr int64_t kRowsBytes = 512 << 10;      // of the rows that a window needs
 constexpr int64_t kStreamBytes = 4 << 20;      // results from here on would only push others out of the caches
 constexpr int64_t kFewColumns = 12;            // fewer leave most lanes empty
@@ -87,9 +88,19 @@ void lay_phases(Window& w, int64_t item, int threads) {
   }
 }
 
+// Channels last, the weights of an input pixel before a pixel shuffle lie together: [tap][output pixel].
+void lay_cells(Window& w) {
+  const WindowSpec& s = w.spec;
+  const int64_t inner = s.scale[0] * s.scale[1];
+  w.cells = s.last && inner > 1 && s.w_sub_col == 1 && s.w_sub_row == s.scale[1] && s.w_tap == inner;
+  w.phase_pitch = kWindowPad % inner == 0 ? inner : up_to(inner, kWindowPad);
+  w.cells_together = std::clamp<int64_t>(kCellsBytes / (w.taps * w.phase_pitch * 4), 1, 8);
+}
+
 // Channels as lanes: rows are padded pixels.
 void lay_pixels(Window& w, int64_t item, int threads) {
   const WindowSpec& s = w.spec;
+  lay_cells(w);
   w.rows_together = std::max<int64_t>(1, 4 / w.streams);
   w.streams *= w.rows_together;
   w.tile = s.in[1];
@@ -127,8 +138,9 @@ void lay_scratch(Window& w, int64_t item) {
     const int64_t pixels = w.rows_together * s.out[1], longest = up_to(std::max({s.in[1], s.out[1], kWindowPad}), kWindowPad);
     w.at_rows = take(s.kernel[0] * w.row);
     w.at_zero = take(0);
-    w.at_weights = take((pixels + kWindowPad) * up_to(w.taps, kWindowPad));
-    w.at_soft = take(soft ? (pixels + kWindowPad) * up_to(w.taps, kWindowPad) : 0);
+    const int64_t all = w.cells ? w.cells_together * up_to(w.taps * w.phase_pitch, kWindowPad) : (pixels + kWindowPad) * up_to(w.taps, kWindowPad);
+    w.at_weights = take(all);
+    w.at_soft = take(soft ? all : 0);
     w.at_y = take((s.last ? 4 : pixels + kWindowPad) * w.pitch);
     w.at_sums = take(32 * kWindowPad);
     w.at_spare = take(kWindowPad * longest + kWindowPad);
@@ -219,6 +231,7 @@ void window(const WindowSpec& given, WindowWay way, char* x, char* y, char* weig
   const int threads = int(std::min<double>(num_threads(), work / kThreadWork + 1));
   const int64_t item = s.type == Type::f64 ? 8 : 4;
   w.stream = way == WindowWay::forward && s.batch * s.channels * s.out[0] * s.out[1] * element_bytes(s.type) >= kStreamBytes;
+  if (w.few && way == WindowWay::back_w) w.stream = s.batch * s.groups * w.taps * s.out[0] * s.out[1] * element_bytes(s.weight_type) >= kStreamBytes;
   if (w.few) {
     lay_few(w, item, threads);
   } else {

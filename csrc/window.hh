@@ -53,6 +53,9 @@ struct Window {
   const int32_t *first_row, *first_col;  // first output row of each input row, and of the end; the same for columns
   bool phases;                // lanes along the low-resolution columns, otherwise along channels
   bool few;                   // a softmax for few channels
+  bool cells;                 // without phases: an input pixel's weights lie together, those of its outputs side by side
+  int64_t phase_pitch;        // then: lanes of a tap
+  int64_t cells_together;     // then: input pixels whose weights are made together
   bool stream;                // y is stored past the caches; of the gradient of logits with few channels, that
   int64_t r_h, r_w, taps;     // reach of the window, its size
   int64_t group_channels;

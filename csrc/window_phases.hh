@@ -131,8 +131,33 @@ struct Phases {
     if (s.softmax) exponents(weights, (oh_end - oh) * ways);
   }
 
+  // Weights before a pixel shuffle, channels last: blocks of an input row's pixels and channels are turned over.
+  bool turns(int64_t oh, int64_t oh_end) const {
+    const int64_t inner = s.scale[0] * s.scale[1];
+    return inner > 1 && s.w_sub_col == 1 && s.w_sub_row == s.scale[1] && s.w_tap == inner && oh % s.scale[0] == 0 && oh_end - oh == s.scale[0] &&
+           w.taps * inner >= L && weight_codec.bytes == int64_t(sizeof(C));
+  }
+  void turned_in(const char* base, C* memory, int64_t oh) {
+    const int64_t inner = s.scale[0] * s.scale[1], all = w.taps * inner, pitch = w.taps * w_pitch;
+    const C* first = reinterpret_cast<const C*>(base) + s.at(at.n, at.group * w.taps, oh, 0) + t0 * s.w_col;
+    for (int64_t i = 0; i < w.tile; i += L)
+      for (int64_t k = 0;; k = smaller(k + L, all - L)) {
+        V<C> v[L];
+        HP_UNROLL for (int l = 0; l < L; ++l) v[l] = i + l < here ? load_as<V<C>>(first + (i + l) * s.w_col + k) : V<C>{};
+        zip_all<V<C>, L, L>(v);
+        alignas(64) C some[L * L];
+        HP_UNROLL for (int l = 0; l < L; ++l) store_as(some + l * L, v[l]);
+        for (int64_t l = 0, tap = k / inner, phase = k % inner; l < L; ++l) {
+          store_as(memory + phase * pitch + tap * w_pitch + i, load_as<V<C>>(some + l * L));
+          if (++phase == inner) phase = 0, ++tap;
+        }
+        if (k == all - L) break;
+      }
+  }
+
   void logits_in(const char* base, C* memory, int64_t oh, int64_t oh_end) {
     const int64_t pitch = w.taps * w_pitch, bytes = weight_codec.bytes;
+    if (turns(oh, oh_end)) return turned_in(base, memory, oh);
     each_weights(base, memory, oh, oh_end, [&](const char* p, int64_t next, int64_t phase, C* to) {
       if (next == ways && phase == 1 && ways > 1) {
         weight_codec.in(p, here * ways, spare);
@@ -231,9 +256,21 @@ struct Phases {
       for (int64_t k = 0; k < count; ++k) {
         C *row = s.last ? plane(k) : spare, *from = streams + k * pitch;
         char* to = s.last ? nullptr : y_row(at.channel + c + k, o);
-        if (!s.last && !w.stream && codec.bytes == int64_t(sizeof(C)) && here % L == 0) {
-          alternated<C, true>(reinterpret_cast<C*>(to), from, y_pitch, ways, here);
-          continue;
+        if (!s.last && codec.bytes == int64_t(sizeof(C)) && here % L == 0) {
+          C* row_of_y = reinterpret_cast<C*>(to);
+          if (!w.stream) {
+            alternated<C, true>(row_of_y, from, y_pitch, ways, here);
+            continue;
+          }
+          if (ways == 2 && uintptr_t(to) % sizeof(V<C>) == 0) {
+            for (int64_t i = 0; i < here; i += L) {
+              V<C> a = load_as<V<C>>(from + i), b = load_as<V<C>>(from + y_pitch + i);
+              zip2(a, b, LanesUpTo<L>{});
+              store_stream(row_of_y + 2 * i, a);
+              store_stream(row_of_y + 2 * i + L, b);
+            }
+            continue;
+          }
         }
         if (ways == 1 && !s.last) row = from;
         else alternated<C, true>(row, from, y_pitch, ways, w.tile);

@@ -31,6 +31,21 @@ HP_INLINE V<C> lane_sums(V<C>* v) {
   return v[0];
 }
 
+// In every lane the most, or the sum, of the lanes that lie a multiple of F away.
+template <int F, class R, int... I>
+HP_INLINE R fold_most(R v, Lanes<I...> lanes) {
+  if constexpr (F >= int(sizeof...(I))) return v;
+  else {
+    const R other = __builtin_shufflevector(v, v, (I ^ F)...);
+    return fold_most<2 * F>(v > other ? v : other, lanes);
+  }
+}
+template <int F, class R, int... I>
+HP_INLINE R fold_sum(R v, Lanes<I...> lanes) {
+  if constexpr (F >= int(sizeof...(I))) return v;
+  else return fold_sum<2 * F>(v + __builtin_shufflevector(v, v, (I ^ F)...), lanes);
+}
+
 template <class C>
 struct Pixels {
   static constexpr int L = kLanes<C>;
@@ -41,6 +56,8 @@ struct Pixels {
   int64_t* tag;
   C *rows, *weights, *soft, *ys, *sums, *spare;
   int64_t longest, weight_pitch;
+  int64_t tap_step;         // from a pixel's weight to that of its next tap
+  bool lent_y, lent_w;      // y, weights are read and written where they lie
   int64_t dy0, dy1;  // rows of the window that count
 
   Pixels(const Window& window, int64_t task, char* arena)
@@ -50,6 +67,9 @@ struct Pixels {
     rows = part(w.at_rows), weights = part(w.at_weights), ys = part(w.at_y), sums = part(w.at_sums), spare = part(w.at_spare), soft = part(w.at_soft);
     longest = (larger(larger(s.in[1], s.out[1]), kWindowPad) + kWindowPad - 1) / kWindowPad * kWindowPad;
     weight_pitch = (w.taps + kWindowPad - 1) / kWindowPad * kWindowPad;
+    lent_y = s.last && codec.bytes == int64_t(sizeof(C)) && at.channels % L == 0;
+    lent_w = !s.softmax && weight_codec.bytes == int64_t(sizeof(C)) && w.way != WindowWay::back_w && (w.cells || s.w_tap == 1);
+    tap_step = !w.cells ? 1 : lent_w ? s.w_tap : w.phase_pitch;
   }
 
   char* element(char* base, const int64_t* size, int64_t c, int64_t row, int64_t col) const {
@@ -142,38 +162,46 @@ struct Pixels {
       }
     }
   }
-  // Logits become their softmax over taps; lanes behind the last tap become 0.
+  // Logits in `n` registers become their softmax. A lane's taps are those of its place in every F lanes: what is no tap is -inf.
+  template <int F>
+  HP_INLINE void soften(C* memory, int64_t n) {
+    V<C> top = load_as<V<C>>(memory), sum{};
+    for (int64_t i = 1; i < n; ++i) {
+      const V<C> v = load_as<V<C>>(memory + i * L);
+      top = v > top ? v : top;
+    }
+    top = fold_most<F>(top, LanesUpTo<L>{});
+    for (int64_t i = 0; i < n; ++i) {
+      const V<C> e = exponent<C>(load_as<V<C>>(memory + i * L) - top);
+      store_as(memory + i * L, e);
+      sum += e;
+    }
+    const V<C> part = splat<C>(1) / fold_sum<F>(sum, LanesUpTo<L>{});
+    for (int64_t i = 0; i < n; ++i) store_as(memory + i * L, load_as<V<C>>(memory + i * L) * part);
+  }
+  // Gradients of weights become those of the logits: w (g - sum of w g).
+  template <int F>
+  HP_INLINE void through(const C* by, C* grad, int64_t n) {
+    V<C> sum{};
+    for (int64_t i = 0; i < n; ++i) sum = madd<C>(load_as<V<C>>(by + i * L), load_as<V<C>>(grad + i * L), sum);
+    sum = fold_sum<F>(sum, LanesUpTo<L>{});
+    for (int64_t i = 0; i < n; ++i) store_as(grad + i * L, load_as<V<C>>(by + i * L) * (load_as<V<C>>(grad + i * L) - sum));
+  }
+
   void exponents(C* memory, int64_t pixels) {
     for (; pixels > 0; --pixels, memory += weight_pitch) {
       for (int64_t t = w.taps; t < weight_pitch; ++t) memory[t] = C(-__builtin_inf());
-      V<C> top = load_as<V<C>>(memory), sum{};
-      for (int64_t t = L; t < weight_pitch; t += L) {
-        const V<C> v = load_as<V<C>>(memory + t);
-        top = v > top ? v : top;
-      }
-      C most = top[0], whole = 0;
-      for (int i = 1; i < L; ++i) most = top[i] > most ? top[i] : most;
-      for (int64_t t = 0; t < weight_pitch; t += L) {
-        const V<C> e = exponent<C>(load_as<V<C>>(memory + t) - splat<C>(most));
-        store_as(memory + t, e);
-        sum += e;
-      }
-      for (int i = 0; i < L; ++i) whole += sum[i];
-      const V<C> part = splat<C>(1 / whole);
-      for (int64_t t = 0; t < weight_pitch; t += L) store_as(memory + t, load_as<V<C>>(memory + t) * part);
+      soften<1>(memory, weight_pitch / L);
     }
   }
-
-  // Gradients of weights become those of the logits: w (g - sum of w g).
   void through_softmax(int64_t oh, int64_t oh_end) {
     const int64_t pixels = (oh_end - oh) * s.out[1];
     logits_in(w.logits, soft, oh, oh_end);
     exponents(soft, pixels);
     for (int64_t i = 0; i < pixels; ++i) {
-      C *grad = weights + i * weight_pitch, *by = soft + i * weight_pitch;
-      C sum = 0;
-      for (int64_t t = 0; t < w.taps; ++t) sum = madd1<C>(by[t], grad[t], sum);
-      for (int64_t t = 0; t < w.taps; ++t) grad[t] = by[t] * (grad[t] - sum);
+      C* grad = weights + i * weight_pitch;
+      for (int64_t t = w.taps; t < weight_pitch; ++t) grad[t] = 0;
+      through<1>(soft + i * weight_pitch, grad, weight_pitch / L);
     }
   }
 
@@ -197,6 +225,90 @@ struct Pixels {
     }
   }
 
+  // ---------------------------------------------------------------------------------------------- weights of an input pixel
+  //
+  // Channels last and before a pixel shuffle, the weights of an input pixel's outputs lie together, a tap's side by side.
+
+  int64_t cell_lanes() const { return w.taps * w.phase_pitch; }
+  template <class B>
+  B* cell_at(B* base, int64_t b, int64_t bx) const {
+    return base + (at.n * s.w_sample + at.group * w.taps * s.w_tap + b * s.w_row + bx * s.w_col) * weight_codec.bytes;
+  }
+  // f(lanes) where a register holds several taps, lane by lane a multiple of so many apart; otherwise for whole registers of a tap.
+  template <class F>
+  void each_phases(const F& f) {
+    switch (w.phase_pitch) {
+      case 1: return f(Count<1>{});
+      case 2: return f(Count<2>{});
+      case 4: return f(Count<4>{});
+      case 8: return f(Count<8>{});
+      default: return f(Count<L>{});
+    }
+  }
+  int64_t cell_registers() const { return (cell_lanes() + L - 1) / L; }
+
+  void cell_in(const char* from, C* to) {
+    if (w.phase_pitch == s.w_tap) weight_codec.in(from, cell_lanes(), to);
+    else
+      for (int64_t t = 0; t < w.taps; ++t) weight_codec.in(from + t * s.w_tap * weight_codec.bytes, s.w_tap, to + t * w.phase_pitch);
+  }
+  void cell_softmax(C* memory) {
+    for (int64_t i = cell_lanes(); i % L; ++i) memory[i] = C(-__builtin_inf());
+    if (w.phase_pitch >= L) return soften_rows(memory);
+    each_phases([&](auto lanes) { soften<decltype(lanes)::value>(memory, cell_registers()); });
+  }
+  void soften_rows(C* memory) {
+    const int64_t step = w.phase_pitch;
+    for (int64_t p = 0; p < step; p += L) {
+      C* from = memory + p;
+      V<C> top = load_as<V<C>>(from), sum{};
+      for (int64_t t = 1; t < w.taps; ++t) {
+        const V<C> v = load_as<V<C>>(from + t * step);
+        top = v > top ? v : top;
+      }
+      for (int64_t t = 0; t < w.taps; ++t) {
+        const V<C> e = exponent<C>(load_as<V<C>>(from + t * step) - top);
+        store_as(from + t * step, e);
+        sum += e;
+      }
+      const V<C> part = splat<C>(1) / sum;
+      for (int64_t t = 0; t < w.taps; ++t) store_as(from + t * step, load_as<V<C>>(from + t * step) * part);
+    }
+  }
+
+  // Some input pixels at a time: while one's softmax waits for its sum, others' go on.
+  const C* cell_weights(int64_t b, int64_t bx) {
+    const char* base = w.w;
+    if (lent_w) return reinterpret_cast<const C*>(cell_at(base, b, bx));
+    const int64_t here = bx % w.cells_together, pitch = cell_registers() * L;
+    if (here == 0)
+      for (int64_t i = 0; i < smaller(w.cells_together, s.in[1] - bx); ++i) {
+        cell_in(cell_at(base, b, bx + i), weights + i * pitch);
+        if (s.softmax) cell_softmax(weights + i * pitch);
+      }
+    return weights + here * pitch;
+  }
+  // The gradients of an input pixel's weights, to where they belong.
+  void cell_out(int64_t b, int64_t bx) {
+    if (s.softmax) {
+      cell_in(cell_at(w.logits, b, bx), soft);
+      cell_softmax(soft);
+      if (w.phase_pitch < L) each_phases([&](auto lanes) { through<decltype(lanes)::value>(soft, weights, cell_registers()); });
+      else through_rows();
+    }
+    char* to = cell_at(w.w, b, bx);
+    if (w.phase_pitch == s.w_tap) return weight_codec.out(weights, cell_lanes(), to, false);
+    for (int64_t t = 0; t < w.taps; ++t) weight_codec.out(weights + t * w.phase_pitch, s.w_tap, to + t * s.w_tap * weight_codec.bytes, false);
+  }
+  void through_rows() {
+    for (int64_t p = 0; p < w.phase_pitch; p += L) {
+      V<C> sum{};
+      for (int64_t i = p; i < cell_lanes(); i += w.phase_pitch) sum = madd<C>(load_as<V<C>>(soft + i), load_as<V<C>>(weights + i), sum);
+      for (int64_t i = p; i < cell_lanes(); i += w.phase_pitch)
+        store_as(weights + i, load_as<V<C>>(soft + i) * (load_as<V<C>>(weights + i) - sum));
+    }
+  }
+
   // ---------------------------------------------------------------------------------------------- the pixels of a cell
 
   struct Cell {
@@ -206,22 +318,31 @@ struct Pixels {
     C* y[4];                  // as padded pixels
   };
 
-  // f(cell) for the output pixels in rows [oh, oh_end) of input column bx, `most` at a time.
+  // f(cell) for the output pixels in rows [oh, oh_end) of input column bx, `most` at a time; their weights, if they are a cell's.
   template <class F>
-  void each_cell(int64_t bx, int64_t oh, int64_t oh_end, int64_t most, const F& f) {
-    const int64_t col = w.first_col[bx], wide = w.first_col[bx + 1] - col, count = wide * (oh_end - oh);
-    const int64_t each = pass_of(count, most);
+  void each_cell(int64_t bx, int64_t oh, int64_t oh_end, int64_t most, const C* cells, const F& f) {
+    const int64_t left = w.first_col[bx], right = w.first_col[bx + 1], count = (right - left) * (oh_end - oh);
+    const int64_t each = count <= most ? count : pass_of(count, most);
+    int64_t o = oh, c = left;
     for (int64_t first = 0; first < count; first += each) {
       Cell cell;
       cell.count = smaller(each, count - first);
       for (int64_t i = 0; i < cell.count; ++i) {
-        const int64_t o = (first + i) / wide, c = col + (first + i) % wide;
-        cell.row[i] = oh + o, cell.col[i] = c;
-        cell.weight[i] = weight(o, c);
-        cell.y[i] = ys + (s.last ? i : o * s.out[1] + c) * w.pitch;
+        cell.row[i] = o, cell.col[i] = c;
+        if (cells) cell.weight[i] = cells + first + i;
+        else cell.weight[i] = lent_w ? reinterpret_cast<const C*>(weight_at(w.w, 0, o, c)) : weight(o - oh, c);
+        if (lent_y) cell.y[i] = reinterpret_cast<C*>(element(w.y, s.out, at.channel, o, c));
+        else cell.y[i] = ys + (s.last ? i : (o - oh) * s.out[1] + c) * w.pitch;
+        if (++c == right) c = left, ++o;
       }
       f(cell);
     }
+  }
+  // f(first output row, end) for the rows of input row b that are worked on together.
+  template <class F>
+  void each_rows(int64_t b, const F& f) {
+    const int64_t together = w.cells ? w.first_row[b + 1] - w.first_row[b] : w.rows_together;
+    for (int64_t o = w.first_row[b]; o < w.first_row[b + 1]; o += together) f(o, smaller(w.first_row[b + 1], o + together));
   }
   // Rows of planes are turned beforehand, pixels of channels are read where they are wanted.
   void ys_in(int64_t oh, int64_t oh_end) {
@@ -229,14 +350,10 @@ struct Pixels {
     for (int64_t o = oh; o < oh_end; ++o) pixels_in(w.y, s.out, o, ys + (o - oh) * s.out[1] * w.pitch);
   }
   void y_in(const Cell& cell) {
-    if (!s.last) return;
+    if (!s.last || lent_y) return;
     for (int64_t i = 0; i < cell.count; ++i) codec.in(element(w.y, s.out, at.channel, cell.row[i], cell.col[i]), at.channels, cell.y[i]);
   }
 
-  template <class F>
-  void each_rows(int64_t b, const F& f) {
-    for (int64_t o = w.first_row[b]; o < w.first_row[b + 1]; o += w.rows_together) f(o, smaller(w.first_row[b + 1], o + w.rows_together));
-  }
   template <class F>
   static void counted(int64_t n, const F& f) {
     if (n == 1) f(Count<1>{});
@@ -247,22 +364,34 @@ struct Pixels {
 
   // ---------------------------------------------------------------------------------------------- forward
 
-  template <int P, int R>
+  template <int P, int R, bool kCells>
   void sums_of(const Cell& cell, int64_t b, int64_t bx, int64_t c) {
     V<C> sum[P][R] = {};
     for (int64_t dy = dy0; dy < dy1; ++dy) {
       const C* x = slot(clamped(b + dy - w.r_h, s.in[0])) + bx * w.pitch + c;
-      for (int64_t dx = 0, t = dy * s.kernel[1]; dx < s.kernel[1]; ++dx, ++t, x += w.pitch) {
+      const int64_t first = dy * s.kernel[1] * tap_step, end = first + s.kernel[1] * tap_step;
+      for (int64_t t = first; t < end; t += tap_step, x += w.pitch) {
         V<C> v[R];
         HP_UNROLL for (int r = 0; r < R; ++r) v[r] = load_as<V<C>>(x + r * L);
         HP_UNROLL for (int p = 0; p < P; ++p) {
-          const V<C> by = splat<C>(cell.weight[p][t]);
+          const V<C> by = splat<C>(kCells ? cell.weight[0][t + p] : cell.weight[p][t]);
           HP_UNROLL for (int r = 0; r < R; ++r) sum[p][r] = madd<C>(by, v[r], sum[p][r]);
         }
       }
     }
-    HP_UNROLL for (int p = 0; p < P; ++p)
-      HP_UNROLL for (int r = 0; r < R; ++r) store_as(cell.y[p] + c + r * L, sum[p][r]);
+    HP_UNROLL for (int p = 0; p < P; ++p) {
+      C* to = cell.y[p] + c;
+      if (past_caches(to)) HP_UNROLL for (int r = 0; r < R; ++r) store_stream(to + r * L, sum[p][r]);
+      else HP_UNROLL for (int r = 0; r < R; ++r) store_as(to + r * L, sum[p][r]);
+    }
+  }
+  int64_t lanes() const { return lent_y ? at.channels : w.pitch; }  // that a pixel of y has
+  bool past_caches(const C* y) const { return lent_y && w.stream && uintptr_t(y) % sizeof(V<C>) == 0; }
+  template <int P, bool kCells>
+  void all_sums_of(const Cell& cell, int64_t b, int64_t bx) {
+    int64_t c = 0;
+    for (; c + kPixelRegisters * L <= lanes(); c += kPixelRegisters * L) sums_of<P, kPixelRegisters, kCells>(cell, b, bx, c);
+    for (; c < at.channels; c += L) sums_of<P, 1, kCells>(cell, b, bx, c);
   }
 
   void forward() {
@@ -271,16 +400,15 @@ struct Pixels {
       if (w.first_row[b] == w.first_row[b + 1]) continue;
       look(b);
       each_rows(b, [&](int64_t oh, int64_t oh_end) {
-        weights_in(oh, oh_end);
+        if (!w.cells && !lent_w) weights_in(oh, oh_end);
         for (int64_t bx = 0; bx < s.in[1]; ++bx)
-          each_cell(bx, oh, oh_end, 4, [&](const Cell& cell) {
+          each_cell(bx, oh, oh_end, 4, w.cells ? cell_weights(b, bx) : nullptr, [&](const Cell& cell) {
             counted(cell.count, [&](auto count) {
               constexpr int P = decltype(count)::value;
-              int64_t c = 0;
-              for (; c + kPixelRegisters * L <= w.pitch; c += kPixelRegisters * L) sums_of<P, kPixelRegisters>(cell, b, bx, c);
-              for (; c < at.channels; c += L) sums_of<P, 1>(cell, b, bx, c);
+              if (w.cells) all_sums_of<P, true>(cell, b, bx);
+              else all_sums_of<P, false>(cell, b, bx);
             });
-            if (s.last)
+            if (s.last && !lent_y)
               for (int64_t i = 0; i < cell.count; ++i)
                 codec.out(cell.y[i], at.channels, element(w.y, s.out, at.channel, cell.row[i], cell.col[i]), w.stream);
           });
@@ -297,7 +425,7 @@ struct Pixels {
   void products_of(const Cell& cell, const C* x, int64_t tap) {
     constexpr int N = (P * D + L - 1) / L * L;
     V<C> sum[N] = {};
-    for (int64_t c = 0; c < w.pitch; c += L) {
+    for (int64_t c = 0; c < at.channels; c += L) {
       V<C> v[D];
       HP_UNROLL for (int d = 0; d < D; ++d) v[d] = load_as<V<C>>(x + d * w.pitch + c);
       HP_UNROLL for (int p = 0; p < P; ++p) {
@@ -308,7 +436,7 @@ struct Pixels {
     C* out = sums;
     HP_UNROLL for (int i = 0; i < N; i += L) store_as(out + i, lane_sums<C>(sum + i));
     for (int p = 0; p < P; ++p)
-      for (int d = 0; d < D; ++d) const_cast<C*>(cell.weight[p])[tap + d] = out[p * D + d];
+      for (int d = 0; d < D; ++d) const_cast<C*>(cell.weight[p])[(tap + d) * tap_step] = out[p * D + d];
   }
 
   void back_w() {
@@ -319,10 +447,11 @@ struct Pixels {
       if (w.first_row[b] == w.first_row[b + 1]) continue;
       look(b);
       each_rows(b, [&](int64_t oh, int64_t oh_end) {
-        clear(weights, (oh_end - oh) * s.out[1] * weight_pitch);
+        if (!w.cells) clear(weights, (oh_end - oh) * s.out[1] * weight_pitch);
         ys_in(oh, oh_end);
-        for (int64_t bx = 0; bx < s.in[1]; ++bx)
-          each_cell(bx, oh, oh_end, kProductPixels, [&](const Cell& cell) {
+        for (int64_t bx = 0; bx < s.in[1]; ++bx) {
+          if (w.cells) clear(weights, cell_registers() * L);
+          each_cell(bx, oh, oh_end, kProductPixels, w.cells ? weights : nullptr, [&](const Cell& cell) {
             y_in(cell);
             counted(cell.count, [&](auto count) {
               constexpr int P = decltype(count)::value;
@@ -335,7 +464,9 @@ struct Pixels {
               }
             });
           });
-        weights_out(oh, oh_end);
+          if (w.cells) cell_out(b, bx);
+        }
+        if (!w.cells) weights_out(oh, oh_end);
       });
     }
   }
@@ -352,7 +483,8 @@ struct Pixels {
       if (s.replicate) row = clamped(row, s.in[0]);
       if (row < at.row || row >= at.row_end) continue;
       C* to = slot(row) + bx * w.pitch + c;
-      for (int64_t dx = 0, t = dy * s.kernel[1]; dx < s.kernel[1]; ++dx, ++t, to += w.pitch) {
+      const int64_t first = dy * s.kernel[1] * tap_step, end = first + s.kernel[1] * tap_step;
+      for (int64_t t = first; t < end; t += tap_step, to += w.pitch) {
         V<C> sum[R];
         HP_UNROLL for (int r = 0; r < R; ++r) sum[r] = load_as<V<C>>(to + r * L);
         HP_UNROLL for (int p = 0; p < P; ++p) {
@@ -384,15 +516,15 @@ struct Pixels {
     const int64_t begin = larger(0, at.row - w.r_h), end = smaller(s.in[0], at.row_end + w.r_h);
     for (int64_t b = begin; b < end; ++b) {
       each_rows(b, [&](int64_t oh, int64_t oh_end) {
-        weights_in(oh, oh_end);
+        if (!w.cells && !lent_w) weights_in(oh, oh_end);
         ys_in(oh, oh_end);
         for (int64_t bx = 0; bx < s.in[1]; ++bx)
-          each_cell(bx, oh, oh_end, 4, [&](const Cell& cell) {
+          each_cell(bx, oh, oh_end, 4, w.cells ? cell_weights(b, bx) : nullptr, [&](const Cell& cell) {
             y_in(cell);
             counted(cell.count, [&](auto count) {
               constexpr int P = decltype(count)::value;
               int64_t c = 0;
-              for (; c + kPixelRegisters * L <= w.pitch; c += kPixelRegisters * L) spread<P, kPixelRegisters>(cell, b, bx, c);
+              for (; c + kPixelRegisters * L <= lanes(); c += kPixelRegisters * L) spread<P, kPixelRegisters>(cell, b, bx, c);
               for (; c < at.channels; c += L) spread<P, 1>(cell, b, bx, c);
             });
           });

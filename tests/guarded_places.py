@@ -225,7 +225,7 @@ def windows(isa: str, log: Any, cases: int) -> int:
         rng = np.random.default_rng([i, ord(isa[-1])])
         for case in range(cases):
             native.set_num_threads(1 + 2 * (case % 2))
-            batch, groups, each = (int(rng.integers(1, top)) for top in (3, 3, rng.choice([5, 20])))
+            batch, groups, each = (int(rng.integers(1, top)) for top in (3, 3, rng.choice([5, 20, 34])))
             n, scale = np.array([rng.integers(1, 5), rng.choice(SIZES[:17])]), rng.integers(1, 5, 2)
             m = n * scale if rng.random() < 0.7 else rng.integers(1, 2 * n + 1)
             kernel = rng.choice([1, 3, 5], 2)
@@ -235,6 +235,9 @@ def windows(isa: str, log: Any, cases: int) -> int:
             size = m // inner
             steps = [taps * int(m.prod()), int(m.prod()), int(size[1]), 1, 0, 0]
             steps[4:] = [int(size.prod() * inner[1]), int(size.prod())]
+            if rng.random() < 0.4:  # channels last
+                every = taps * int(inner.prod())
+                steps[1:] = [int(inner.prod()), int(size[1]) * every, every, int(inner[1]), 1]
             x, y = (samples(rng, (batch * channels * math.prod(s.tolist()),), code) for s in (n, m))
             w = samples(rng, (batch * taps * int(m.prod()),), code)
             last, replicate, soft = (bool(rng.integers(2)) for _ in range(3))

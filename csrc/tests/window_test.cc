@@ -59,7 +59,7 @@ hp::WindowSpec random_spec(Random& r, Type type) {
   hp::WindowSpec s{};
   s.groups = r.of({1, 1, 2, 3});
   s.batch = 1 + r.upto(2);
-  s.channels = s.groups * r.of({1, 2, 3, 4, 5, 15, 16, 17, 18, 33});
+  s.channels = s.groups * r.of({1, 2, 3, 4, 5, 15, 16, 17, 18, 24, 33, 64});
   s.replicate = r.chance(50), s.last = r.chance(40), s.softmax = r.chance(50);
   s.type = s.weight_type = type;
   if ((type == Type::f16 || type == Type::bf16) && r.chance(50)) s.weight_type = Type::f32;

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWar
 
 T = torch.nn.functional
 LAST = torch.channels_last
+FORMATS = (torch.contiguous_format, LAST)
 # Of the largest value, for some tens of taps and channels.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 DTYPES = list(TOLERANCE)
@@ -99,7 +100,7 @@ def test_values_against_a_loop(size, ratio, kernel, groups, each, padding, last,
     got = F.reassemble(x, w, kernel, groups=groups, padding=padding)
     assert got.dtype == dtype
     if n:
-        assert got.is_contiguous(memory_format=LAST if last[0] and groups * each > 1 else torch.contiguous_format)
+        assert got.is_contiguous(memory_format=torch.contiguous_format if x.is_contiguous() else LAST)
     near(got, by_loop(x, w, kernel, groups, padding))
 
 
@@ -496,3 +497,55 @@ def test_small_weights_of_a_softmax_inside_are_exact_too(dtype):
             shown = y.diagonal(offset).double()
             wanted = want[t, 1:] if t == 0 else want[t, : 40 - (t == 2)]
             assert ((shown - wanted).abs() <= (4e-7 if dtype == torch.float32 else 4e-13) * wanted).all()
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("channels", [2, 16, 24, 40])
+@pytest.mark.parametrize("scale", [(2, 2), (1, 3), (4, 4), (3, 2), (1, 1)])
+def test_weights_before_a_shuffle_in_any_layout(scale, channels, softmax):
+    """Orders of memory of x and of weights, forward and both gradients, against weights after the shuffle."""
+    g = torch.Generator().manual_seed(channels)
+    n, inner = (3, 17), scale[0] * scale[1]
+    x = torch.randn(2, channels, *n, generator=g)
+    w = torch.randn(2, 2 * 15 * inner, *n, generator=g)
+    grad = torch.randn(2, channels, n[0] * scale[0], n[1] * scale[1], generator=g)
+    apart = w.view(2, 30, *scale, *n).permute(0, 1, 4, 2, 5, 3).reshape(2, 30, *grad.shape[2:])
+    made = []
+    for of_x, weights, by in (
+        (x, apart, None),
+        *((x.contiguous(memory_format=a), w.contiguous(memory_format=b), scale) for a in FORMATS for b in FORMATS),
+    ):
+        leaves = tuple((t.double() if by is None else t.clone()).requires_grad_() for t in (of_x, weights))
+        y = F.reassemble(*leaves, (3, 5), by, 2, softmax=softmax)
+        towards = grad.to(y.dtype).contiguous(memory_format=FORMATS[by is not None])
+        to_x, to_w = torch.autograd.grad(y, leaves, towards)
+        if by is None:
+            to_w = to_w.view(2, 30, n[0], scale[0], n[1], scale[1]).permute(0, 1, 3, 5, 2, 4).reshape(w.shape)
+        made.append((y.detach(), to_x, to_w))
+    for others in made[1:]:
+        for got, want in zip(others, made[0], strict=True):
+            near(got, want)
+
+
+def test_calls_met_before_are_told_apart():
+    x, w = torch.rand(1, 4, 5, 6), torch.rand(1, 9, 10, 12)
+    first = F.reassemble(x, w, 3, 2)
+    for _ in range(2):
+        assert torch.equal(F.reassemble(x, w, 3, 2), first)
+        assert torch.equal(F.reassemble(x, w, 3, 2.0), first)
+        assert not torch.equal(F.reassemble(x, w, 3, 2, softmax=True), first)
+        assert not torch.equal(F.reassemble(x, w, 3, 2, padding="replicate"), first)
+        with pytest.raises(TypeError):
+            F.reassemble(x, w, 3.0, 2)
+        with pytest.raises(TypeError):
+            F.reassemble(x, w, 3, True)
+        assert F.reassemble(x.clone().requires_grad_(), w, 3, 2).requires_grad
+        # The same shape and strides elsewhere in memory, and values that memory does not show.
+        more = torch.cat([torch.rand(1, 4, 5, 6), x])[1:]
+        assert more.storage_offset() and torch.equal(F.reassemble(more, w, 3, 2), first)
+        assert torch.equal(F.reassemble(torch._neg_view(-x), w, 3, 2), first)
+    flow, logits = torch.rand(1, 2, 5, 6), torch.rand(1, 36, 5, 6)
+    moved = F.convex_upsample(flow, logits, 2, flow=True)
+    for _ in range(2):
+        near(F.convex_upsample(flow, logits, 2), moved / 2)
+        assert torch.equal(F.convex_upsample(flow, logits, 2, flow=True), moved)

@@ -213,3 +213,20 @@ def test_bad_input(case):
     with pytest.raises(kind, match=sentence) as found:
         F.sample_offsets(*arguments)
     assert str(found.value).startswith("sample_offsets(")
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
+@pytest.mark.parametrize("of_offsets", [torch.contiguous_format, LAST])
+def test_calls_met_before_are_told_apart(layout, of_offsets):
+    x, o = sample(dtype=torch.float32)
+    x, o = x.contiguous(memory_format=layout), o.contiguous(memory_format=of_offsets)
+    want = F.sample_offsets(x.double(), o.double(), 2, 4)
+    for _ in range(2):
+        y = F.sample_offsets(x, o, 2, 4)
+        assert y.is_contiguous(memory_format=layout)
+        torch.testing.assert_close(y.double(), want, atol=1e-5, rtol=1e-5)
+        assert torch.equal(F.sample_offsets(torch._neg_view(-x), o, 2, 4), y)
+        with pytest.raises(TypeError):
+            F.sample_offsets(x, o, 2.0, 4)
+        leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
+        assert torch.equal(F.sample_offsets(leaf, o, 2, 4), y)

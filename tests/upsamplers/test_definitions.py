@@ -341,6 +341,17 @@ def test_carafe(padding, groups, scale):
     torch.testing.assert_close(module(x), window_sum(x, weights, 3, groups, padding), **EXACT)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_carafe_is_the_same_where_nothing_is_recorded(layout):
+    module = stirred(create_upsampler("carafe", 20)).to(memory_format=layout)
+    x = torch.rand(2, 20, 7, 18).contiguous(memory_format=layout)
+    recorded = module(x)
+    with torch.no_grad():
+        y = module(x)
+    assert y.stride() == recorded.stride()
+    torch.testing.assert_close(y, recorded.detach(), atol=1e-5, rtol=1e-5)
+
+
 def test_carafe_is_published_names_shapes_and_a_box_at_first():
     module = create_upsampler("carafe", 256)
     shapes = {

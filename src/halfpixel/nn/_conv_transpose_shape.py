@@ -17,7 +17,7 @@ from halfpixel.errors import (
     unknown_name,
 )
 
-from . import _windows
+from . import _tensors, _windows
 from ._conv_transpose import Call, Geometry
 from ._depthwise import MOST_EACH, Depthwise
 
@@ -62,7 +62,7 @@ def conv_transpose(
     """The function of `functional`, for this number of spatial axes."""
     key = None
     if padding_mode == "zeros" and size_like is None and not torch.compiler.is_compiling():
-        options = map(_written, (stride, padding, output_padding, groups, dilation, output_size))
+        options = map(_tensors.written, (stride, padding, output_padding, groups, dilation, output_size))
         key = (dims, input.shape, weight.shape, *options)
         try:
             call = _ready.get(key)
@@ -102,22 +102,11 @@ def conv_transpose(
             )
         ) from None  # fmt: skip
     if key is not None:
-        if len(_ready) >= _MAX_READY:
-            _ready.clear()
-        _ready[key] = call
+        _ready.put(key, call)
     return call(x, weight, bias)
 
 
-# Shapes and options that were met lately.
-_MAX_READY = 512
-_ready: dict[Any, Call] = {}
-
-
-def _written(given: Any) -> Any:
-    """A key that tells 2 from 2.0 and True."""
-    if type(given) is int or given is None:
-        return given
-    return (tuple(map(_written, given)), type(given)) if isinstance(given, (list, tuple)) else (given, type(given))
+_ready: _tensors.Lately[Call] = _tensors.Lately()
 
 
 def _check(dims: int, x: Tensor, weight: Tensor, groups: int) -> None:

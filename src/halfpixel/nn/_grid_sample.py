@@ -18,8 +18,9 @@ from halfpixel.errors import (
 )
 
 from ._linear import unwatched
-from ._sample import MODES, PADDINGS, How, Ready, ours, sampled
+from ._sample import MODES, PADDINGS, How, Ready, sampled
 from ._sample_definition import by_torch
+from ._tensors import Lately
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -75,22 +76,12 @@ def grid_sample(
         grid = grid.float()
     if torch.compiler.is_exporting():
         return by_torch(input, grid, how)
-    if key is not None and key[2:4] == (input.dtype, grid.dtype) and ours(input, grid, how):
-        _remember(key, input, grid, how)
+    if key is not None and key[2:4] == (input.dtype, grid.dtype) and Ready.serves(input, grid, how):
+        _ready.put(key, Ready(input, grid, how))
     return sampled(input, grid, how)
 
 
-# Calls of dense tensors that were met lately.
-_MAX_READY = 512
-_ready: dict[Any, Ready] = {}
-
-
-def _remember(key: Any, input: Tensor, grid: Tensor, how: How) -> None:
-    if not (Ready.serves(input, grid) and input.numel() and grid.numel()):
-        return
-    if len(_ready) >= _MAX_READY:
-        _ready.clear()
-    _ready[key] = Ready(input, grid, how)
+_ready: Lately[Ready] = Lately()
 
 
 def _how(mode: Any, padding_mode: Any, align_corners: Any) -> How:

@@ -118,21 +118,24 @@ def drawn(x: Tensor, at: Tensor, how: How, keeps_layout: bool = True) -> Tensor:
 class Ready:
     """Calls for tensors of the CPU of certain shapes, strides and dtypes, with everything looked up."""
 
-    __slots__ = ("_arguments", "_dtype", "_large", "_layout", "_order", "_shape", "how")
+    __slots__ = ("_dtype", "_large", "_layout", "_run", "_shape", "how")
 
     def __init__(self, x: Tensor, at: Tensor, how: How) -> None:
         self.how, self._dtype, self._shape = how, x.dtype, (*x.shape[:2], *how.size_out(x, at))
-        where = Dense(x, x.dim() - 2)
+        where, there = Dense(x, x.dim() - 2), _positions(at, how)
         self._layout = where.layout
-        self._order = (0, *range(2, x.dim()), 1) if where.last else tuple(range(x.dim()))
-        self._arguments = _arguments(x, at, how, where.last, where.last, False)
+        arguments = _arguments(x, at, how, where.last, where.last, there.last)
+        self._run = cpu.native().Sampler(*arguments).run
         self._large = math.prod(self._shape) * x.element_size() >= _tensors._LARGE
 
     @staticmethod
-    def serves(x: Tensor, at: Tensor) -> bool:
-        """Tensors of this layout and kind are arrays of NumPy as they are."""
-        dense = x.is_contiguous(memory_format=Dense(x, x.dim() - 2).layout) and at.is_contiguous()
-        return x.dtype in _LENT and at.dtype in _LENT and dense
+    def serves(x: Tensor, at: Tensor, how: How) -> bool:
+        """The kernels take such tensors where they lie."""
+        if not (x.numel() and at.numel() and ours(x, at, how)):
+            return False
+        there = Dense(at, 2).layout if how.scale else torch.contiguous_format
+        dense = x.is_contiguous(memory_format=Dense(x, x.dim() - 2).layout) and at.is_contiguous(memory_format=there)
+        return dense and not (x.is_neg() or at.is_neg())
 
     def __call__(self, x: Tensor, at: Tensor) -> Tensor:
         """x sampled."""
@@ -142,12 +145,8 @@ class Ready:
         out = torch.empty(self._shape, dtype=self._dtype, memory_format=self._layout)
         if self._large:
             _tensors.advised(out)
-        arrays = x.detach().permute(self._order).numpy(), at.detach().numpy(), out.permute(self._order).numpy()
-        cpu.native().sample(*arrays, *self._arguments)
+        self._run(x.data_ptr(), at.data_ptr(), out.data_ptr())
         return out
-
-
-_LENT = (torch.float32, torch.float64, torch.float16)
 
 
 def drawn_back(

@@ -11,8 +11,10 @@ from torch import Tensor
 from halfpixel.errors import HalfpixelError, HalfpixelShapeError, HalfpixelTypeError, describe_call
 
 from ._grid_sample import check_tensors
-from ._sample import MODES, PADDINGS, How, sampled
+from ._linear import unwatched
+from ._sample import MODES, PADDINGS, How, Ready, sampled
 from ._sample_definition import by_torch
+from ._tensors import Lately, written
 
 
 def sample_offsets(input: Tensor, offsets: Tensor, scale: int = 2, groups: int = 1) -> Tensor:
@@ -40,6 +42,18 @@ def sample_offsets(input: Tensor, offsets: Tensor, scale: int = 2, groups: int =
         >>> torch.allclose(y, torch.nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear"), atol=1e-6)
         True
     """
+    key = None
+    if type(input) is Tensor and type(offsets) is Tensor and unwatched(input, offsets):
+        key = (
+            input.shape, offsets.shape, input.dtype, offsets.dtype, input.stride(), offsets.stride(), written(scale),
+            written(groups),
+        )  # fmt: skip
+        try:
+            ready = _ready.get(key)
+        except TypeError:  # unhashable: the long way has the error
+            key = ready = None
+        if ready is not None and not (input.is_neg() or offsets.is_neg()):
+            return ready(input, offsets)
     try:
         how = _checked(input, offsets, scale, groups)
     except HalfpixelError as error:
@@ -48,7 +62,12 @@ def sample_offsets(input: Tensor, offsets: Tensor, scale: int = 2, groups: int =
         offsets = offsets.double() if input.dtype == torch.float64 else offsets.float()
     if torch.compiler.is_exporting():
         return by_torch(input, offsets, how)
+    if key is not None and key[2:4] == (input.dtype, offsets.dtype) and Ready.serves(input, offsets, how):
+        _ready.put(key, Ready(input, offsets, how))
     return sampled(input, offsets, how)
+
+
+_ready: Lately[Ready] = Lately()
 
 
 def _checked(x: Any, offsets: Any, scale: Any, groups: Any) -> How:

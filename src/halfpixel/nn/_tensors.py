@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,26 @@ def result(x: Tensor, shape: tuple[int, ...], spatial: int | None = None, dtype:
     if spatial in (None, x.dim() - 2) and suggests_last(x):
         layout = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
     return torch.empty(shape, dtype=dtype or x.dtype, device=x.device, memory_format=layout)
+
+
+T = TypeVar("T")
+
+
+class Lately(dict[Any, T]):
+    """What was made for calls that were met lately, by all that tells them apart."""
+
+    def put(self, key: Any, made: T) -> None:
+        """Keep one more."""
+        if len(self) >= 512:
+            self.clear()
+        self[key] = made
+
+
+def written(given: Any) -> Any:
+    """A part of a key that tells 2 from 2.0 and True."""
+    if type(given) is int or given is None:
+        return given
+    return (tuple(map(written, given)), type(given)) if isinstance(given, (list, tuple)) else (given, type(given))
 
 
 _LARGE = 4 << 20

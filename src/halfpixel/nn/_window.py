@@ -7,6 +7,7 @@ operator is its derivative by one of the three. So the gradients of each are the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,16 +49,52 @@ def run(
     )  # fmt: skip
 
 
+class Ready:
+    """Forward calls for tensors of the CPU of certain shapes, strides and dtypes, with everything looked up."""
+
+    __slots__ = ("_dtype", "_large", "_layout", "_run", "_shape", "window")
+
+    def __init__(self, x: Tensor, weights: Tensor, w: Window, softmax: bool) -> None:
+        self.window, self._dtype = w, x.dtype
+        self._shape = (*x.shape[:2], *_output(x, weights, w.scale))
+        where, there = Dense(x, 2), Dense(weights, 2)
+        self._layout = where.layout
+        sizes = (*x.shape[:2], w.groups, *x.shape[2:], *self._shape[2:], *w.kernel)
+        self._run = cpu.native().WindowSums(
+            _CODES[x.dtype], _CODES[weights.dtype], list(sizes), where.last, w.replicate, list(w.scale or (1, 1)),
+            _steps(weights, w, there.last), softmax,
+        ).run  # fmt: skip
+        self._large = math.prod(self._shape) * x.element_size() >= _tensors._LARGE
+
+    @staticmethod
+    def serves(x: Tensor, weights: Tensor) -> bool:
+        """The kernels take such tensors where they lie."""
+        if not (x.numel() and weights.numel() and serves(x.dtype, weights.dtype)):
+            return False
+        return all(t.is_contiguous(memory_format=Dense(t, 2).layout) and not t.is_neg() for t in (x, weights))
+
+    def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
+        """The sums of tensors that record nothing."""
+        out = torch.empty(self._shape, dtype=self._dtype, memory_format=self._layout)
+        if self._large:
+            _tensors.advised(out)
+        self._run(x.data_ptr(), weights.data_ptr(), out.data_ptr())
+        return out
+
+
 def _stepped(weights: Tensor, w: Window) -> tuple[Any, list[int]]:
-    """The weights' elements in the order of memory; the steps to the next sample, tap, row, column, and to the next
-    row and column within an input pixel.
-    """
+    """The weights' elements in the order of memory, and the steps between them."""
     where = Dense(weights, 2)
+    return where.array(weights), _steps(weights, w, where.last)
+
+
+def _steps(weights: Tensor, w: Window, last: bool) -> list[int]:
+    """To the next sample, tap, row, column, and to the next row and column within an input pixel."""
     _, channels, height, width = weights.shape
-    row, column, channel = (width * channels, channels, 1) if where.last else (width, 1, height * width)
+    row, column, channel = (width * channels, channels, 1) if last else (width, 1, height * width)
     s_h, s_w = w.scale or (1, 1)
     steps = [channels * height * width, channel * s_h * s_w, row, column]
-    return where.array(weights), [*steps, *((channel * s_w, channel) if w.scale else (0, 0))]
+    return [*steps, *((channel * s_w, channel) if w.scale else (0, 0))]
 
 
 def _output(x: Tensor, weights: Tensor, scale: Ints) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from halfpixel.nn import functional
 
-from ._attending import adds_of, check_groups, check_window
+from ._attending import adds_of, channels_last, check_groups, check_window
 from ._base import Downsampler, Upsampler, conv
 from ._interpolating import projected, projected_adds
 from ._registry import Shape, Sizes, register
@@ -73,7 +73,7 @@ class Carafe(Upsampler):
 
     def upsample(self, x: Tensor, size: Sizes, guide: Tensor | None) -> Tensor:
         """x at size."""
-        scores = self.content_encoder(self.channel_compressor(x))
+        scores = self.content_encoder(channels_last(self.channel_compressor(x)))
         return functional.reassemble(
             x, scores, self.up_kernel, self.scale, self.up_group, self.padding, softmax=True
         )  # fmt: skip
