@@ -81,22 +81,24 @@ class Call:
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The result of tensors that the kernels take."""
-        convolution = None if results_last(x, weight) else self._convolution(x.dtype, False)
-        if convolution is None or not convolution.fits[0]:
+        last = results_last(x, weight)
+        convolution = self._convolution(x.dtype, last)
+        if not convolution.fits[0] or (last and not self._gains(0)):
             return self.theirs(x.detach(), weight.detach(), bias if bias is None else bias.detach())
-        out = _tensors.advised(torch.empty(self.shape, dtype=x.dtype))
-        convolution.forward(_dense(x), _dense(weight), None if bias is None else _dense(bias), out.numpy())
+        out, made = _result(self.shape, x.dtype, last)
+        weights, behind = _weights(weight, last)
+        convolution.forward(_dense(x, last), weights, None if bias is None else _dense(bias), made, behind)
         return out
 
     def backward(self, grad: Tensor, x: Tensor, weight: Tensor, needs: Needs) -> Grads:
         """The gradients of the input, the weight and the bias, where they are needed."""
         last = results_last(x, weight)
         of_x = of_weight = None
-        convolution = self._convolution(x.dtype, False)
-        if needs[0] and not last and convolution.fits[1]:
-            of_x = _tensors.advised(torch.empty(x.shape, dtype=x.dtype))
-            convolution.of_input(_dense(grad), _dense(weight), of_x.numpy())
         convolution = self._convolution(x.dtype, last)
+        if needs[0] and convolution.fits[1] and not (last and not self._gains(1)):
+            of_x, made = _result(tuple(x.shape), x.dtype, last)
+            weights, behind = _weights(weight, last)
+            convolution.of_input(_dense(grad, last), weights, made, behind)
         if needs[1] and convolution.fits[2] and not (last and weight.shape[1] < _FEW):
             of_weight = _tensors.advised(torch.empty(weight.shape, dtype=x.dtype))
             convolution.of_weight(_dense(x, last), _dense(grad, last), of_weight.numpy())
@@ -109,6 +111,10 @@ class Call:
     def of_bias(self, grad: Tensor) -> Tensor:
         """The gradient of the bias."""
         return grad.sum([a for a in range(grad.dim()) if a != grad.dim() - self.dims - 1])
+
+    def _gains(self, way: int) -> bool:
+        """The kernels are no slower than torch's on channels-last tensors."""
+        return True
 
     def _convolution(self, dtype: torch.dtype, last: bool) -> Any:
         """The kernels for these sizes; None for an empty tensor."""
@@ -169,6 +175,19 @@ def _dense(x: Tensor, last: bool = False) -> Any:
     if last:
         x = x.movedim(1, -1)
     return (x if x.is_contiguous() and not x.is_neg() else x.resolve_neg().contiguous()).numpy()
+
+
+def _result(shape: Sizes, dtype: torch.dtype, last: bool) -> tuple[Tensor, Any]:
+    """A result to write, and its dense array, with `last` the channels behind."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    out = _tensors.advised(torch.empty(shape, dtype=dtype, memory_format=formats[len(shape)] if last else torch.contiguous_format))
+    return out, (out.movedim(1, -1) if last else out).numpy()
+
+
+def _weights(weight: Tensor, last: bool) -> tuple[Any, bool]:
+    """A dense array of the weight, and whether its output channels lie behind, as those of channels-last models do."""
+    behind = last and not weight.is_contiguous() and weight.movedim(1, -1).is_contiguous()
+    return _dense(weight, behind), behind
 
 
 class _Transposed(torch.autograd.Function):
