@@ -84,7 +84,7 @@ struct PixelRun {
   int64_t offset, length;    // elements of neighbouring pixels that follow each other in memory
 };
 struct PixelPhase {
-  int64_t at[3], places[3];        // first output, and places per axis
+  int64_t at[3], places[3];        // first output, which may lie before the row, and places per axis
   int64_t channels, registers;     // of the output pixels taken together
   int64_t tap, taps, run, runs;    // the first one, and how many
   int64_t low[3], high[3];         // shifts

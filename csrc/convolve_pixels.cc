@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <new>
 #include <vector>
 
@@ -14,11 +15,16 @@ namespace hp {
 namespace {
 
 // Chosen by measurement on a processor with 1 MiB of level-2 cache a core.
-constexpr int64_t kTile = 192;                   // places of a tile, a multiple of every block
+static int64_t env(const char*n,int64_t d){const char*e=getenv(n);return e?atoll(e):d;}
+#define kTile env("HP_T",192)
+//                   // places of a tile, a multiple of every block
 constexpr int64_t kLeastTile = 48;
-constexpr int64_t kTileBytes = 512 << 10;        // of x and of the result that a tile reads and makes
-constexpr int64_t kWeightBytes = 512 << 10;      // of a piece, so that they stay in the cache from one block of places to the next
-constexpr int64_t kStreamBytes = 8 << 20;        // larger results are stored past the caches
+#define kTileBytes (env("HP_TB",512)<<10)
+//        // of x and of the result that a tile reads and makes
+#define kWeightBytes (env("HP_WB",512)<<10)
+//      // of a piece, so that they stay in the cache from one block of places to the next
+#define kStreamBytes (env("HP_S",8192)<<10)
+//        // larger results are stored past the caches
 constexpr int64_t kThreadProducts = 512 << 10;   // less work than this a thread is not worth waking it
 constexpr double kMostTaps = 1 << 16;
 
@@ -86,9 +92,11 @@ std::vector<Reach> reaches(const PixelCorrelation& k, const ConvolveSpec& s) {
   return all;
 }
 
-bool same_pixels(const std::vector<Reach>& a, const std::vector<Reach>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const Reach& p, const Reach& q) { return std::equal(p.to.shift, p.to.shift + 3, q.to.shift); });
+// The outputs of phase b read the pixels of phase a, or, with `next`, those of a's next place in the row.
+bool same_pixels(const std::vector<Reach>& a, const std::vector<Reach>& b, bool next) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](const Reach& p, const Reach& q) {
+    return p.to.shift[0] == q.to.shift[0] && p.to.shift[1] == q.to.shift[1] && p.to.shift[2] == q.to.shift[2] + int64_t(next);
+  });
 }
 
 void add_phase(Lists& l, const PixelCorrelation& k, const int64_t* at, const std::vector<Reach>& taps) {
@@ -115,27 +123,59 @@ void add_phase(Lists& l, const PixelCorrelation& k, const int64_t* at, const std
   l.phases.push_back(f);
 }
 
-// Phases with their taps; neighbours of a row whose taps read the same pixels are one, with the channels of both.
-void list_phases(Lists& l, const PixelCorrelation& k, const ConvolveSpec& s) {
+// Phases with their taps; neighbours of a row whose taps read the same pixels are one, with the channels of all. With `back`, the
+// first of them may be the last outputs of the place before: of a kernel of twice the stride, whatever its padding, all outputs
+// between two pixels are one phase, at the price of one more place in a row.
+Lists list_phases(const PixelCorrelation& k, const ConvolveSpec& s, bool back) {
+  Lists l;
   std::vector<std::vector<Reach>> each(size_t(product(k.join)));
   for (const Reach& r : reaches(k, s)) each[size_t((r.phase[0] * k.join[1] + r.phase[1]) * k.join[2] + r.phase[2])].push_back(r);
   l.phase.resize(size_t(k.taps)), l.number = l.lane = l.phase;
-  for (size_t i = 0; i < each.size(); ++i) {
-    const int64_t f = int64_t(i), at[3] = {f / k.join[2] / k.join[1], f / k.join[2] % k.join[1], f % k.join[2]};
-    const bool joins = k.groups == 1 && at[2] > 0 && at[2] < k.out_size[2] && same_pixels(each[i - 1], each[i]);
-    if (joins) l.phases.back().channels += k.m;
-    else add_phase(l, k, at, each[i]);
-    for (size_t n = 0; n < each[i].size(); ++n) {
-      const size_t tap = size_t(each[i][n].tap);
-      l.phase[tap] = int64_t(l.phases.size()) - 1;
-      l.number[tap] = int64_t(n);
-      l.lane[tap] = l.phases.back().channels - k.m;
+  const int64_t n = k.join[2];
+  for (int64_t row = 0; row < k.join[0] * k.join[1]; ++row) {
+    const auto phase = [&](int64_t i) -> const std::vector<Reach>& { return each[size_t(row * n + i)]; };
+    const auto joins = [&](int64_t i) { return k.groups == 1 && same_pixels(phase(i ? i - 1 : n - 1), phase(i), i == 0); };
+    int64_t begin = 0;
+    if (back && !phase(0).empty())
+      while (joins(begin)) begin = begin ? begin - 1 : n - 1;  // which ends: over a row's phases, pixels move on by one
+    if (begin) begin -= n;
+    for (int64_t j = begin; j < begin + n; ++j) {
+      std::vector<Reach> taps = phase(j < 0 ? j + n : j);
+      if (j < 0)
+        for (Reach& r : taps) r.to.shift[2] -= 1, r.to.offset -= k.groups * k.c;
+      const int64_t at[3] = {row / k.join[1], row % k.join[1], j};
+      if (j > begin && joins(j < 0 ? j + n : j)) l.phases.back().channels += k.m;
+      else add_phase(l, k, at, taps);
+      for (size_t i = 0; i < taps.size(); ++i) {
+        l.phase[size_t(taps[i].tap)] = int64_t(l.phases.size()) - 1;
+        l.number[size_t(taps[i].tap)] = int64_t(i);
+        l.lane[size_t(taps[i].tap)] = l.phases.back().channels - k.m;
+      }
     }
   }
+  return l;
+}
+
+// Products of registers for a channel of x, roughly: a register alone waits for the values of x.
+double cost(const Lists& l, int64_t lanes) {
+  double all = 0;
+  for (const PixelPhase& f : l.phases) {
+    const double registers = double(ceiling(f.channels, lanes));
+    all += double(product(f.places) * f.taps) * (registers == 1 ? 1.3 : registers);
+  }
+  return all;
+}
+
+Lists best_phases(PixelCorrelation& k, const ConvolveSpec& s, int64_t lanes) {
+  Lists l = list_phases(k, s, false), back = list_phases(k, s, true);
+  if (cost(back, lanes) < cost(l, lanes)) l = std::move(back);
+  for (const PixelPhase& f : l.phases) k.places[2] = std::max(k.places[2], f.places[2]);
+  return l;
 }
 
 // Registers that are made together: four only where threes leave one alone.
 int64_t wide_of(int64_t rest, int64_t widest) {
+  if (env("HP_W",0)) widest=env("HP_W",0);
   if (rest <= widest || widest < 3) return std::min(rest, widest);
   return rest % 3 == 0 || rest == 5 ? 3 : 4;
 }
@@ -205,9 +245,8 @@ void correlate_pixels(Direction direction, const ConvolveSpec& s, Type type, con
   k.weight = weight;
   k.bias = bias;
   k.out = out;
-  Lists l;
-  list_phases(l, k, s);
   const int64_t lanes = isa.lanes[type == Type::f64], size = bytes_of(type);
+  Lists l = best_phases(k, s, lanes);
   k.packed_group = list_pieces(l, k, lanes, isa.widest);
   k.zeros = k.groups * k.packed_group;
   k.phases = l.phases.data(), k.tap = l.taps.data(), k.run = l.runs.data();

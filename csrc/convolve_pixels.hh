@@ -124,7 +124,7 @@ void pack_pixels(const PixelCorrelation& k, int64_t task) {
 struct Place {
   int64_t x, out;    // elements from the first pixel of the group
   int64_t at[3];     // in x, without a tap's shift
-  int64_t channels;  // of the phase's that lie in the output
+  int64_t low, high; // of the phase's channels: those that lie in the output
   bool inside;       // all taps are
 };
 
@@ -148,7 +148,8 @@ inline int64_t list_places(const PixelCorrelation& k, const PixelPhase& f, int64
         p.x = (row + column) * pixel_x;
         p.out = (made + at) * pixel_out;
         p.at[0] = from[0], p.at[1] = from[1], p.at[2] = column;
-        p.channels = smaller(f.channels, (out[2] - at - f.at[2]) * k.m);
+        p.low = larger(0, -(at + f.at[2])) * k.m;
+        p.high = smaller(f.channels, (out[2] - at - f.at[2]) * k.m);
         p.inside = inside && column + f.low[2] >= 0 && column + f.high[2] < in[2];
       }
     }
@@ -280,10 +281,12 @@ void put_pixels(const PixelPiece& piece, const Place* place, int64_t count, cons
   const int64_t first = piece.first * L, step = piece.wide * L;
   for (int64_t i = 0; i < count; ++i, sums += step) {
     C* to = out + place[i].out;
-    const int64_t lanes = smaller(step, place[i].channels - first);
-    int64_t j = 0;
-    for (; j + L <= lanes; j += L) store_as(to + j, load_as<V<C>>(sums + j));
-    if (j < lanes) store_lanes(to + j, load_as<V<C>>(sums + j), 0, lanes - j);
+    const int64_t low = place[i].low - first, high = place[i].high - first;
+    for (int64_t j = 0; j < step && j < high; j += L) {
+      const int64_t from = larger(0, low - j), end = smaller(L, high - j);
+      if (end - from == L) store_as(to + j, load_as<V<C>>(sums + j));
+      else if (from < end) store_lanes(to + j, load_as<V<C>>(sums + j), from, end);
+    }
   }
 }
 
@@ -310,7 +313,7 @@ void run_piece(const PixelCorrelation& k, const PixelPiece& piece, int64_t g, co
       p.sums = parted ? kept + i * piece.wide * L : kept;
       for (int64_t j = 0; j < p.count; ++j) {
         p.inside = p.inside && p.place[j].inside;
-        p.whole = p.whole && p.place[j].channels >= full;
+        p.whole = p.whole && p.place[j].low <= piece.first * L && p.place[j].high >= full;
       }
       run_pixel_product(piece.wide, p);
       if (final && !p.whole) put_pixels(piece, p.place, p.count, p.sums, p.out);
