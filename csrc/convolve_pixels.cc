@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <new>
 #include <vector>
 
@@ -15,16 +14,11 @@ namespace hp {
 namespace {
 
 // Chosen by measurement on a processor with 1 MiB of level-2 cache a core.
-static int64_t env(const char*n,int64_t d){const char*e=getenv(n);return e?atoll(e):d;}
-#define kTile env("HP_T",192)
-//                   // places of a tile, a multiple of every block
+constexpr int64_t kTile = 192;                   // places of a tile, a multiple of every block
 constexpr int64_t kLeastTile = 48;
-#define kTileBytes (env("HP_TB",512)<<10)
-//        // of x and of the result that a tile reads and makes
-#define kWeightBytes (env("HP_WB",512)<<10)
-//      // of a piece, so that they stay in the cache from one block of places to the next
-#define kStreamBytes (env("HP_S",8192)<<10)
-//        // larger results are stored past the caches
+constexpr int64_t kTileBytes = 512 << 10;        // of x and of the result that a tile reads and makes
+constexpr int64_t kWeightBytes = 512 << 10;      // of a piece, so that they stay in the cache from one block of places to the next
+constexpr int64_t kStreamBytes = 8 << 20;        // larger results are stored past the caches
 constexpr int64_t kThreadProducts = 512 << 10;   // less work than this a thread is not worth waking it
 constexpr double kMostTaps = 1 << 16;
 
@@ -175,7 +169,6 @@ Lists best_phases(PixelCorrelation& k, const ConvolveSpec& s, int64_t lanes) {
 
 // Registers that are made together: four only where threes leave one alone.
 int64_t wide_of(int64_t rest, int64_t widest) {
-  if (env("HP_W",0)) widest=env("HP_W",0);
   if (rest <= widest || widest < 3) return std::min(rest, widest);
   return rest % 3 == 0 || rest == 5 ? 3 : 4;
 }

@@ -175,6 +175,7 @@ struct PixelProduct {
   int64_t runs;
   const Place* place;
   int64_t count;   // of places
+  const Place* next;  // as many as a block has, whose pixels are fetched ahead; or null
   bool inside, more, whole;  // more: on top of what stands in sums; whole: to out, all lanes of all places
   C *sums, *out;
 };
@@ -194,6 +195,15 @@ HP_INLINE void add_run(Sums<C, M, N>& s, const C* const* at, const C*& weight, i
   weight = w;
 }
 
+// Runs of pixels are too short for the processor to see what comes next.
+template <class C>
+inline void fetch(const C* x, const Place* place, int count, const PixelRun& run) {
+  for (int i = 0; i < count; ++i) {
+    const C* from = x + place[i].x + run.offset;
+    for (int64_t at = 0; at < run.length; at += 64 / int64_t(sizeof(C))) __builtin_prefetch(from + at);
+  }
+}
+
 template <class C, int M, int N>
 void pixel_product(const PixelProduct<C>& p) {
   constexpr int64_t L = kLanes<C>;
@@ -211,6 +221,7 @@ void pixel_product(const PixelProduct<C>& p) {
   HP_UNROLL for (int m = 0; m < M; ++m) home[m] = p.x + p.place[smaller(m, p.count - 1)].x;
   if (p.inside) {
     for (int64_t r = 0; r < p.runs; ++r) {
+      if (p.next) fetch(p.x, p.next, M, p.run[r]);
       HP_UNROLL for (int m = 0; m < M; ++m) at[m] = home[m] + p.run[r].offset;
       add_run(s, at, weight, p.run[r].length);
     }
@@ -291,13 +302,13 @@ void put_pixels(const PixelPiece& piece, const Place* place, int64_t count, cons
 }
 
 template <class C>
-void run_piece(const PixelCorrelation& k, const PixelPiece& piece, int64_t g, const Place* places, int64_t count, C* kept) {
+void run_piece(const PixelCorrelation& k, const PixelPiece& piece, int64_t g, const Place* places, int64_t count, bool fresh, C* kept) {
   constexpr int64_t L = kLanes<C>;
   const PixelPhase& f = k.phases[piece.phase];
   const C* packed = reinterpret_cast<const C*>(k.packed) + g * k.packed_group;
   const int64_t row = k.c * piece.wide * L, deep = kDeep[piece.wide];
   PixelProduct<C> p{k, reinterpret_cast<const C*>(k.x) + g * k.c, packed + f.packed + f.taps * k.c * L * piece.first, packed + f.bias + piece.first * L,
-                    reinterpret_cast<const C*>(k.packed) + k.zeros, k.tap + f.tap, 0, k.run + f.run, f.runs, nullptr, 0, false, false, false, kept,
+                    reinterpret_cast<const C*>(k.packed) + k.zeros, k.tap + f.tap, 0, k.run + f.run, f.runs, nullptr, 0, nullptr, false, false, false, kept,
                     reinterpret_cast<C*>(k.out) + g * k.m + piece.first * L};
   const bool parted = k.taps_part < f.taps;
   const int64_t full = (piece.first + piece.wide) * L;
@@ -307,6 +318,7 @@ void run_piece(const PixelCorrelation& k, const PixelPiece& piece, int64_t g, co
     for (int64_t i = 0; i < count; i += deep) {
       p.place = places + i;
       p.count = smaller(deep, count - i);
+      p.next = fresh && i + 2 * deep <= count ? places + i + deep : nullptr;
       p.more = t > 0;
       p.inside = !parted;
       p.whole = final && p.count == deep;
@@ -333,7 +345,7 @@ void pixels(const PixelCorrelation& k, int64_t task, char* arena) {
   for (int64_t i = first, phase = -1; i < last; ++i) {
     const PixelPiece& piece = k.pieces[i];
     if (piece.phase != phase) count = list_places(k, k.phases[phase = piece.phase], begin, end, room.places);
-    run_piece(k, piece, g, room.places, count, room.sums);
+    run_piece(k, piece, g, room.places, count, i == first, room.sums);
   }
   if (k.stream) stream_fence();
 }
