@@ -336,6 +336,8 @@ void convolve(Direction direction, const ConvolveSpec& spec, Type type, const ch
     if (std::min({spec.in[d], spec.out[d], spec.kernel[d], spec.stride[d], spec.dilation[d]}) < 1 || spec.padding[d] < 0)
       throw std::invalid_argument("convolve: sizes must be positive");
   if (std::min({spec.samples, spec.groups, spec.c_in, spec.c_out}) < 1) throw std::invalid_argument("convolve: no samples, groups or channels");
+  if ((spec.weight_last || spec.weight_swapped) && (!spec.last || direction == Direction::of_weight || (spec.weight_swapped && spec.groups > 1)))
+    throw std::invalid_argument("convolve: the weight's order is not taken");
   if (!fits(direction, spec, type)) throw std::invalid_argument("convolve: the windows are too large, or this type is not taken");
   if (direction == Direction::of_weight) return outer(spec, type, x, y, out);
   if (spec.last) return correlate_pixels(direction, spec, type, x, y, bias, out);

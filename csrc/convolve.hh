@@ -7,8 +7,9 @@
 // - forward: y[o, i * stride + k * dilation - padding] += x[c, i] * weight[c, o, k], on top of the bias; places outside y are left
 //   out. of_input: its transpose. of_weight: the sum over samples and places of x[c, i] * grad[o, i * stride + k * dilation -
 //   padding].
-// - With `last`, x, y and their gradients are (samples, spatial, channels). The weight of forward and of_input then is
-//   (groups * c_in, kernel, c_out) with `weight_last`; that which of_weight makes never is.
+// - With `last`, x, y and their gradients are (samples, spatial, channels). The weight of forward and of_input then may
+//   have its kernel before the inner channels, with `weight_last`, and of one group its c_out before c_in, with `weight_swapped`;
+//   that which of_weight makes never has.
 // - Sums run in the element type, in an order that depends on sizes and the instruction set, never on the number of threads.
 // - fits() says whether the windows are small enough for the scratch memory; of pixels, which need none, whether they can be counted.
 #pragma once
@@ -22,7 +23,7 @@ namespace hp {
 struct ConvolveSpec {
   int64_t samples, groups, c_in, c_out;  // channels of one group
   int64_t in[3], out[3], kernel[3], stride[3], padding[3], dilation[3];
-  bool last, weight_last;
+  bool last, weight_last, weight_swapped;
 };
 
 enum class Direction : uint8_t { forward, of_input, of_weight };
@@ -99,7 +100,8 @@ struct PixelCorrelation {
   char *packed, *out;
   int64_t samples, groups, c, m;                      // channels of one group
   int64_t taps, weight_c, weight_m, weight_group;     // of the kernel; strides
-  bool forward, weight_last, stream;
+  bool forward, stream;
+  bool weight_by_c, weight_last;                      // all of a c's weights follow each other, not of an m's; taps before the other
   int64_t split[3], x_size[3], join[3], out_size[3], places[3];
   const PixelPhase* phases;
   const PixelTap* tap;

@@ -45,11 +45,11 @@ PixelCorrelation fitted(Direction direction, const ConvolveSpec& s, Type type) {
   k.c = forward ? s.c_in : s.c_out;
   k.m = forward ? s.c_out : s.c_in;
   k.taps = product(s.kernel);
+  k.weight_by_c = forward != s.weight_swapped;
   k.weight_last = s.weight_last;
-  k.weight_c = (forward ? s.c_out : 1) * k.taps;
-  k.weight_m = forward ? k.taps : s.c_out * k.taps;
+  (k.weight_by_c ? k.weight_c : k.weight_m) = (k.weight_by_c ? k.m : k.c) * k.taps;
+  (k.weight_by_c ? k.weight_m : k.weight_c) = s.weight_last ? 1 : k.taps;
   k.weight_group = s.c_in * s.c_out * k.taps;
-  if (s.weight_last) (forward ? k.weight_m : k.weight_c) = 1;
   for (int d = 0; d < 3; ++d) {
     k.split[d] = forward ? 1 : s.stride[d];
     k.join[d] = forward ? s.stride[d] : 1;

@@ -66,7 +66,7 @@ void turned(const C* from, int64_t step, int64_t count, int64_t n, const F& put)
 template <class C>
 void pack_channels(const PixelCorrelation& k, const Packed<C>& packed, const C* weight, int64_t m, int64_t count) {
   weight += m * k.weight_m;
-  if (!k.forward) {
+  if (!k.weight_by_c) {
     int64_t c = 0, tap = 0;
     turned(weight, k.weight_m, count, k.c * k.taps, [&](int64_t, const C* row) {
       packed.put(tap, c, m, row, count);

@@ -82,11 +82,13 @@ std::vector<T> some(Random& r, int64_t count) {
 // The weight as forward and of_input take it, from (groups * c_in, c_out, kernel).
 template <class T>
 std::vector<T> laid(const ConvolveSpec& s, const std::vector<T>& weight) {
-  if (!s.weight_last) return weight;
   const int64_t taps = product(s.kernel);
   std::vector<T> to(weight.size());
-  for (int64_t i = 0; i < int64_t(weight.size()); ++i)
-    to[size_t((i / taps / s.c_out * taps + i % taps) * s.c_out + i / taps % s.c_out)] = weight[size_t(i)];
+  for (int64_t i = 0; i < int64_t(weight.size()); ++i) {
+    const int64_t tap = i % taps, o = i / taps % s.c_out, c = i / taps / s.c_out;
+    const int64_t outer = s.weight_swapped ? o : c, inner = s.weight_swapped ? c : o, each = s.weight_swapped ? s.c_in : s.c_out;
+    to[size_t(s.weight_last ? (outer * taps + tap) * each + inner : (outer * each + inner) * taps + tap)] = weight[size_t(i)];
+  }
   return to;
 }
 
@@ -115,7 +117,7 @@ template <class T>
 void check(Random& r, Type type) {
   ConvolveSpec s = random_spec(r);
   const bool last = s.last = r.chance(50), with_bias = r.chance(50);
-  s.weight_last = last && r.chance(50);
+  s.weight_last = last && r.chance(50), s.weight_swapped = last && s.groups == 1 && r.chance(50);
   const std::vector<T> weight = some<T>(r, s.groups * s.c_in * s.c_out * product(s.kernel)), bias = some<T>(r, s.groups * s.c_out);
   const std::vector<T> x = some<T>(r, s.samples * s.groups * s.c_in * product(s.in)), y = some<T>(r, s.samples * s.groups * s.c_out * product(s.out));
   for (Direction direction : {Direction::forward, Direction::of_input, Direction::of_weight})
@@ -137,6 +139,7 @@ void check(Random& r, Type type) {
   });
   runs<T>(r, "of_input", Direction::of_input, s, type, y, laid(s, weight), nullptr, want, size);
 
+  s.weight_last = s.weight_swapped = false;
   want.assign(weight.size(), 0), size.assign(weight.size(), 0);
   each_product(s, last, [&](int64_t i, int64_t w, int64_t o, int64_t) {
     const double v = double(x[size_t(i)]) * double(y[size_t(o)]);
@@ -147,7 +150,7 @@ void check(Random& r, Type type) {
 
 // Infinities and NaN of one row stay in the outputs that read it: padding and neighbours in registers add nothing.
 void check_infinite() {
-  ConvolveSpec s{1, 1, 3, 5, {1, 4, 19}, {1, 8, 38}, {1, 2, 2}, {1, 2, 2}, {0, 0, 0}, {1, 1, 1}, false, false};
+  ConvolveSpec s{1, 1, 3, 5, {1, 4, 19}, {1, 8, 38}, {1, 2, 2}, {1, 2, 2}, {0, 0, 0}, {1, 1, 1}, false, false, false};
   std::vector<float> x(3 * 4 * 19, 1), weight(3 * 5 * 4, 1), y(5 * 8 * 38, 1), out(y.size()), gradient(weight.size());
   x[18] = INFINITY, y[37] = NAN;
   hp::convolve(Direction::forward, s, Type::f32, (const char*)x.data(), (const char*)weight.data(), nullptr, (char*)out.data());
@@ -175,10 +178,10 @@ void check_infinite() {
 // Pixels whose result goes past the caches, and weights that are run through in parts: small integers, whose sums are exact.
 void check_large_pixels() {
   const ConvolveSpec cases[] = {
-      {1, 1, 3, 16, {1, 130, 260}, {1, 260, 521}, {1, 2, 4}, {1, 2, 2}, {0, 0, 1}, {1, 1, 1}, true, false},
-      {1, 2, 2, 32, {1, 100, 180}, {1, 200, 359}, {1, 3, 3}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}, true, true},
-      {1, 1, 700, 19, {1, 3, 7}, {1, 3, 7}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}, true, false},
-      {2, 1, 2100, 5, {1, 2, 9}, {1, 4, 18}, {1, 4, 4}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}, true, true},
+      {1, 1, 3, 16, {1, 130, 260}, {1, 260, 521}, {1, 2, 4}, {1, 2, 2}, {0, 0, 1}, {1, 1, 1}, true, false, false},
+      {1, 2, 2, 32, {1, 100, 180}, {1, 200, 359}, {1, 3, 3}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}, true, true, false},
+      {1, 1, 700, 19, {1, 3, 7}, {1, 3, 7}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}, true, false, false},
+      {2, 1, 2100, 5, {1, 2, 9}, {1, 4, 18}, {1, 4, 4}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}, true, true, true},
   };
   for (const ConvolveSpec& s : cases) {
     std::vector<float> x(size_t(s.samples * s.groups * s.c_in * product(s.in))), y(size_t(s.samples * s.groups * s.c_out * product(s.out)));
@@ -202,7 +205,7 @@ void check_large_pixels() {
 }
 
 void check_arguments() {
-  const ConvolveSpec good{1, 1, 1, 1, {1, 1, 2}, {1, 1, 4}, {1, 1, 2}, {1, 1, 2}, {0, 0, 0}, {1, 1, 1}, false, false};
+  const ConvolveSpec good{1, 1, 1, 1, {1, 1, 2}, {1, 1, 4}, {1, 1, 2}, {1, 1, 2}, {0, 0, 0}, {1, 1, 1}, false, false, false};
   const float x[2] = {1, 2}, weight[2] = {1, 10};
   float out[4] = {};
   const auto run = [&](const ConvolveSpec& s, Type type) {
@@ -216,6 +219,8 @@ void check_arguments() {
   for (auto field : {&ConvolveSpec::samples, &ConvolveSpec::groups, &ConvolveSpec::c_in, &ConvolveSpec::c_out})
     refuses("nothing", [&] { auto s = good; s.*field = 0; run(s, Type::f32); });
   for (Type type : {Type::f16, Type::bf16, Type::i32, Type::u8}) refuses("a type", [&] { run(good, type); });
+  refuses("an order of contiguous weights", [&] { auto s = good; s.weight_last = true; run(s, Type::f32); });
+  refuses("an order of groups' weights", [&] { auto s = good; s.last = s.weight_swapped = true, s.groups = 2; run(s, Type::f32); });
   auto far = good;
   far.dilation[1] = far.dilation[2] = int64_t(1) << 40, far.kernel[1] = 2;
   for (Direction direction : {Direction::forward, Direction::of_input, Direction::of_weight})

@@ -86,8 +86,8 @@ class Call:
         if not convolution.fits[0] or (last and not self._gains(0)):
             return self.theirs(x.detach(), weight.detach(), bias if bias is None else bias.detach())
         out, made = _result(self.shape, x.dtype, last)
-        weights, behind = _weights(weight, last)
-        convolution.forward(_dense(x, last), weights, None if bias is None else _dense(bias), made, behind)
+        weights, order = _weights(weight, self.geometry.groups, last)
+        convolution.forward(_dense(x, last), weights, None if bias is None else _dense(bias), made, *order)
         return out
 
     def backward(self, grad: Tensor, x: Tensor, weight: Tensor, needs: Needs) -> Grads:
@@ -97,8 +97,8 @@ class Call:
         convolution = self._convolution(x.dtype, last)
         if needs[0] and convolution.fits[1] and not (last and not self._gains(1)):
             of_x, made = _result(tuple(x.shape), x.dtype, last)
-            weights, behind = _weights(weight, last)
-            convolution.of_input(_dense(grad, last), weights, made, behind)
+            weights, order = _weights(weight, self.geometry.groups, last)
+            convolution.of_input(_dense(grad, last), weights, made, *order)
         if needs[1] and convolution.fits[2] and not (last and weight.shape[1] < _FEW):
             of_weight = _tensors.advised(torch.empty(weight.shape, dtype=x.dtype))
             convolution.of_weight(_dense(x, last), _dense(grad, last), of_weight.numpy())
@@ -184,10 +184,17 @@ def _result(shape: Sizes, dtype: torch.dtype, last: bool) -> tuple[Tensor, Any]:
     return out, (out.movedim(1, -1) if last else out).numpy()
 
 
-def _weights(weight: Tensor, last: bool) -> tuple[Any, bool]:
-    """A dense array of the weight, and whether its output channels lie behind, as those of channels-last models do."""
-    behind = last and not weight.is_contiguous() and weight.movedim(1, -1).is_contiguous()
-    return _dense(weight, behind), behind
+def _weights(weight: Tensor, groups: int, last: bool) -> tuple[Any, tuple[bool, bool]]:
+    """A dense array of the weight, whether its kernel lies before the inner channels, as in channels-last models, and
+    whether its output channels lie before those of the input: orders that channels-last kernels take as they are.
+    """
+    if last and not weight.is_contiguous() and not weight.is_neg():
+        for swapped in (False, True)[: 1 + (groups == 1)]:
+            outer = weight.transpose(0, 1) if swapped else weight
+            for behind in (True, False):
+                if (outer.movedim(1, -1) if behind else outer).is_contiguous():
+                    return _dense(outer, behind), (behind, swapped)
+    return _dense(weight), (False, False)
 
 
 class _Transposed(torch.autograd.Function):
