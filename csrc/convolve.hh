@@ -29,6 +29,10 @@ struct ConvolveSpec {
 enum class Direction : uint8_t { forward, of_input, of_weight };
 
 bool fits(Direction direction, const ConvolveSpec& spec, Type type);
+// Whether forward and of_input with `last` are no slower than what was measured of oneDNN: not where all strides are 1, nor where a
+// register alone has all channels of a pixel (but of groups, and of outputs that are made together), nor for the gradient of
+// volumes whose windows overlap.
+bool gains(Direction direction, const ConvolveSpec& spec, Type type);
 void convolve(Direction direction, const ConvolveSpec& spec, Type type, const char* x, const char* y, const char* bias, char* out);
 
 // What convolve.cc hands to convolve_isa.cc.

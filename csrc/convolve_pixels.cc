@@ -231,6 +231,17 @@ bool pixels_fit(const ConvolveSpec& s) {
   return taps <= kMostTaps && reach * volume < double(int64_t(1) << 60);
 }
 
+bool gains(Direction direction, const ConvolveSpec& s, Type type) {
+  if (!s.last || direction == Direction::of_weight || !fits(direction, s, type)) return false;
+  const int64_t lanes = current_isa()->convolve->lanes[type == Type::f64];
+  PixelCorrelation k = fitted(direction, s, type);
+  if (product(s.stride) == 1) return false;
+  if (!k.forward) return k.m > lanes && (s.kernel[0] <= s.stride[0] || s.kernel[2] <= s.stride[2]);
+  const Lists l = best_phases(k, s, lanes);
+  const auto several = [&](const PixelPhase& f) { return f.channels > std::min(k.m, lanes); };
+  return k.groups > 1 || std::any_of(l.phases.begin(), l.phases.end(), several);
+}
+
 void correlate_pixels(Direction direction, const ConvolveSpec& s, Type type, const char* x, const char* weight, const char* bias, char* out) {
   const Convolve& isa = *current_isa()->convolve;
   PixelCorrelation k = fitted(direction, s, type);

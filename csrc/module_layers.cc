@@ -133,6 +133,9 @@ void bind_layers(nb::module_& m) {
              return nb::make_tuple(hp::fits(hp::Direction::forward, c.spec, c.type), hp::fits(hp::Direction::of_input, c.spec, c.type),
                                    hp::fits(hp::Direction::of_weight, c.spec, c.type));
            })
+      .def_prop_ro("gains", [](const Convolution& c) {
+             return nb::make_tuple(hp::gains(hp::Direction::forward, c.spec, c.type), hp::gains(hp::Direction::of_input, c.spec, c.type));
+           })
       .def("forward", [](const Convolution& c, In x, In weight, std::optional<In> bias, Out out, bool weight_last, bool weight_swapped) {
              c.run(hp::Direction::forward, x, weight, bias, out, weight_last, weight_swapped);
            },

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Transposed convolution and its gradients by the kernels of csrc/convolve, where these take the tensors; torch's own
 elsewhere: other dtypes than float32 and float64, windows too large for the caches, derivatives of derivatives, and
-what is channels-last, but for the gradient of the weight. Of channels by themselves: `_depthwise`.
+what is channels-last and no faster here by the rule of `gains` (csrc/convolve.hh). Of channels by themselves:
+`_depthwise`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Call:
     `size`, for inputs and weights of these shapes.
     """
 
-    __slots__ = ("_kernels", "_shapes", "dims", "geometry", "shape", "size", "sizes", "start")
+    __slots__ = ("_gaining", "_kernels", "_shapes", "dims", "geometry", "shape", "size", "sizes", "start")
 
     def __init__(self, x: Sizes, weight: Sizes, g: Geometry, start: Sizes, size: Sizes) -> None:
         self.dims = len(size)
@@ -54,6 +55,7 @@ class Call:
         self.sizes = [[*(int(i != 4),) * (3 - self.dims), *values] for i, values in enumerate(given)]
         self._shapes = x, weight
         self._kernels: dict[Any, Any] = {}
+        self._gaining: dict[torch.dtype, tuple[bool, bool]] = {}
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The result."""
@@ -83,7 +85,7 @@ class Call:
         """The result of tensors that the kernels take."""
         last = results_last(x, weight)
         convolution = self._convolution(x.dtype, last)
-        if not convolution.fits[0] or (last and not self._gains(0)):
+        if not convolution.fits[0] or (last and not self._gains(x.dtype)[0]):
             return self.theirs(x.detach(), weight.detach(), bias if bias is None else bias.detach())
         out, made = _result(self.shape, x.dtype, last)
         weights, order = _weights(weight, self.geometry.groups, last)
@@ -95,7 +97,7 @@ class Call:
         last = results_last(x, weight)
         of_x = of_weight = None
         convolution = self._convolution(x.dtype, last)
-        if needs[0] and convolution.fits[1] and not (last and not self._gains(1)):
+        if needs[0] and convolution.fits[1] and (not last or self._gains(x.dtype)[1]):
             of_x, made = _result(tuple(x.shape), x.dtype, last)
             weights, order = _weights(weight, self.geometry.groups, last)
             convolution.of_input(_dense(grad, last), weights, made, *order)
@@ -112,9 +114,11 @@ class Call:
         """The gradient of the bias."""
         return grad.sum([a for a in range(grad.dim()) if a != grad.dim() - self.dims - 1])
 
-    def _gains(self, way: int) -> bool:
-        """The kernels are no slower than torch's on channels-last tensors."""
-        return True
+    def _gains(self, dtype: torch.dtype) -> tuple[bool, bool]:
+        """Whether the result and the gradient of the input are made no slower than torch's, of channels-last tensors."""
+        if dtype not in self._gaining:
+            self._gaining[dtype] = self._convolution(dtype, True).gains
+        return self._gaining[dtype]
 
     def _convolution(self, dtype: torch.dtype, last: bool) -> Any:
         """The kernels for these sizes; None for an empty tensor."""
@@ -161,8 +165,8 @@ Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 def results_last(x: Tensor, weight: Tensor) -> bool:
-    """torch's rule: channels-last if the input or the weight is."""
-    return x.dim() > 3 and (
+    """torch's rule: channels-last if the input or the weight is; here never without a batch."""
+    return x.dim() == weight.dim() > 3 and (
         (not x.is_contiguous() and _tensors.suggests_last(x))
         or (not weight.is_contiguous() and _tensors.suggests_last(weight))
     )
