@@ -108,7 +108,7 @@ void add_phase(Lists& l, const PixelCorrelation& k, const int64_t* at, const std
     }
   }
   for (const Reach& r : taps) {
-    const bool follows = int64_t(l.runs.size()) > f.run && k.groups == 1 && r.to.offset == l.runs.back().offset + l.runs.back().length;
+    const bool follows = int64_t(l.runs.size()) > f.run && r.to.offset == l.runs.back().offset + l.runs.back().length;
     if (follows) l.runs.back().length += k.c;
     else l.runs.push_back({r.to.offset, k.c});
     l.taps.push_back(r.to);

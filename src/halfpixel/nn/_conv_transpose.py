@@ -115,7 +115,7 @@ class Call:
         return grad.sum([a for a in range(grad.dim()) if a != grad.dim() - self.dims - 1])
 
     def _gains(self, dtype: torch.dtype) -> tuple[bool, bool]:
-        """Whether the result and the gradient of the input are made no slower than torch's, of channels-last tensors."""
+        """Whether channels-last results and gradients of the input are made no slower than torch's."""
         if dtype not in self._gaining:
             self._gaining[dtype] = self._convolution(dtype, True).gains
         return self._gaining[dtype]
@@ -184,7 +184,8 @@ def _dense(x: Tensor, last: bool = False) -> Any:
 def _result(shape: Sizes, dtype: torch.dtype, last: bool) -> tuple[Tensor, Any]:
     """A result to write, and its dense array, with `last` the channels behind."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    out = _tensors.advised(torch.empty(shape, dtype=dtype, memory_format=formats[len(shape)] if last else torch.contiguous_format))
+    layout = formats[len(shape)] if last else torch.contiguous_format
+    out = _tensors.advised(torch.empty(shape, dtype=dtype, memory_format=layout))
     return out, (out.movedim(1, -1) if last else out).numpy()
 
 
