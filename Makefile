@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# `make demo` needs Python >= 3.10 and a C++20 compiler; `make test` makes its own environment in .venv.
+# `make demo` needs Python >= 3.10 and a C++20 compiler; `make test` makes its own environment in .venv. Both install torch, for networks:
+# TORCH is what pip is given for it.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?= -n 2
@@ -17,8 +18,9 @@ PIP := $(BIN)/python -m pip install -q -c constraints.txt
 
 demo: .venv-demo/ready
 	@mkdir -p demo
-	.venv-demo/bin/halfpixel compare $(PHOTO) --scale 4 -o demo/compare.png --overwrite
+	.venv-demo/bin/halfpixel compare $(PHOTO) --scale 4 --model espcn_x4 -o demo/compare.png --overwrite
 	.venv-demo/bin/halfpixel upscale $(PHOTO) --scale 4 -o demo/astronaut_x4.png --overwrite
+	.venv-demo/bin/halfpixel upscale $(PHOTO) --model espcn_x4 -o demo/astronaut_espcn_x4.png --overwrite
 	@printf '\nThe pictures:\n'; ls -1 $(CURDIR)/demo/*.png
 
 # The picture of the README; its milliseconds are this machine's, so make it on a quiet one.
@@ -29,7 +31,8 @@ picture: .venv-demo/ready
 .venv-demo/ready: $(SOURCES)
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/python -m pip install -q --upgrade pip
-	.venv-demo/bin/python -m pip install -q ".[cli]" scikit-image
+	$(if $(TORCH),.venv-demo/bin/python -m pip install -q $(TORCH))
+	.venv-demo/bin/python -m pip install -q ".[cli,models]" scikit-image
 	touch $@
 
 test: .venv/ready
