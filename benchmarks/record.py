@@ -78,6 +78,24 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """One promise of the networks, by group: training and tiles in ms, memory in MiB, quality in dB.
+
+    ratio is ours / reference, at most the target; of quality it is ours - reference, at least the target.
+    """
+
+    id: str
+    group: str
+    unit: str
+    ours: float
+    reference: float
+    ratio: float
+    target: float
+    reached: bool
+    beside: dict[str, float] = field(default_factory=dict)  # inter-quartile ranges, the halo's share, other methods
+
+
+@dataclass(frozen=True)
 class Machine:
     """Where and with what the figures were taken."""
 
@@ -106,6 +124,7 @@ class Results:
     fused: list[Fused] = field(default_factory=list)
     tensors: list[Pair] = field(default_factory=list, metadata=_NEWER)
     upsamplers: list[Pair] = field(default_factory=list, metadata=_NEWER)
+    networks: list[Measure] = field(default_factory=list, metadata=_NEWER)
     commits: dict[str, str] = field(default_factory=dict, metadata=_NEWER)  # of sections measured after the others
 
     def updated(self, new: Results, sections: Iterable[str]) -> Results:

@@ -24,8 +24,8 @@ BASE_ELSEWHERE = 1024
 SHARE = 24
 """A tile's side is this many halos at least, memory allowing: no more than 17% is computed twice."""
 STRIP = 1 << 19
-"""Input pixels that a strip of tiles across the picture has at most: tiles of wide pictures are lower and wider, so that
-what is held beside a tile does not grow with the picture ..."""
+"""Input pixels that a strip of tiles across the picture has at most: tiles of wide pictures are lower and wider, so
+that what is held beside a tile does not grow with the picture ..."""
 LEAST = 12
 """... but no lower than this many halos."""
 _PROBE = 24
