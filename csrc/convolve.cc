@@ -315,10 +315,11 @@ void outer(const ConvolveSpec& s, Type type, const char* x, const char* grad, ch
 }  // namespace
 
 bool fits(Direction direction, const ConvolveSpec& s, Type type) {
-  if ((type != Type::f32 && type != Type::f64) || !current_isa() || (s.last && direction != Direction::of_weight)) return false;
+  if ((type != Type::f32 && type != Type::f64) || !current_isa()) return false;
   double phases = 1;
   for (int d = 0; d < 3; ++d) phases *= double(s.stride[d]);
   if (phases > double(kMostPhases)) return false;
+  if (s.last && direction != Direction::of_weight) return pixels_fit(s);
   const auto reach = [&](int d) { return double(s.dilation[d]) * double(s.kernel[d] - 1); };
   const double size = double(bytes_of(type)), wide = double(std::min<int64_t>(s.in[2], kLeastColumns));
   if (direction == Direction::of_weight) {
@@ -335,8 +336,11 @@ void convolve(Direction direction, const ConvolveSpec& spec, Type type, const ch
     if (std::min({spec.in[d], spec.out[d], spec.kernel[d], spec.stride[d], spec.dilation[d]}) < 1 || spec.padding[d] < 0)
       throw std::invalid_argument("convolve: sizes must be positive");
   if (std::min({spec.samples, spec.groups, spec.c_in, spec.c_out}) < 1) throw std::invalid_argument("convolve: no samples, groups or channels");
-  if (!fits(direction, spec, type)) throw std::invalid_argument("convolve: the windows are too large, or this layout or type is not taken");
+  if ((spec.weight_last || spec.weight_swapped) && (!spec.last || direction == Direction::of_weight || (spec.weight_swapped && spec.groups > 1)))
+    throw std::invalid_argument("convolve: the weight's order is not taken");
+  if (!fits(direction, spec, type)) throw std::invalid_argument("convolve: the windows are too large, or this type is not taken");
   if (direction == Direction::of_weight) return outer(spec, type, x, y, out);
+  if (spec.last) return correlate_pixels(direction, spec, type, x, y, bias, out);
   Correlation k{};
   k.type = type;
   k.x = x;

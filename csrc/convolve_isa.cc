@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Correlations tile by tile, compiled once per instruction set. See convolve.hh.
-#include "convolve_outer.hh"
+#include "convolve_pixels.hh"
 
 namespace hp {
 namespace {
@@ -157,6 +157,9 @@ void run(const Correlation& k, int64_t task, char* arena) {
 void pack_any(const Correlation& k, int64_t task) { k.type == Type::f32 ? pack<float>(k, task) : pack<double>(k, task); }
 void run_any(const Correlation& k, int64_t task, char* arena) { k.type == Type::f32 ? run<float>(k, task, arena) : run<double>(k, task, arena); }
 void outer_any(const Outer& k, int64_t task, char* arena) { k.type == Type::f32 ? outer<float>(k, task, arena) : outer<double>(k, task, arena); }
+void pack_pixels_any(const PixelCorrelation& k, int64_t task) { k.type == Type::f32 ? pack_pixels<float>(k, task) : pack_pixels<double>(k, task); }
+void pixels_any(const PixelCorrelation& k, int64_t task, char* arena) { k.type == Type::f32 ? pixels<float>(k, task, arena) : pixels<double>(k, task, arena); }
+int64_t pixels_arena_any(const PixelCorrelation& k) { return k.type == Type::f32 ? PixelRoom<float>(k, nullptr).bytes : PixelRoom<double>(k, nullptr).bytes; }
 int64_t arena_any(const Correlation& k) { return k.type == Type::f32 ? Room<float>(k, nullptr).bytes : Room<double>(k, nullptr).bytes; }
 int64_t outer_arena_any(const Outer& k) { return k.type == Type::f32 ? OuterRoom<float>(k, nullptr).bytes : OuterRoom<double>(k, nullptr).bytes; }
 
@@ -165,6 +168,7 @@ int64_t outer_arena_any(const Outer& k) { return k.type == Type::f32 ? OuterRoom
 #define HP_NAME2(isa) convolve_##isa
 #define HP_NAME(isa) HP_NAME2(isa)
 extern const Convolve HP_NAME(HP_ISA);
-const Convolve HP_NAME(HP_ISA) = {kBlock, kWide, {kLanes<float>, kLanes<double>}, pack_any, arena_any, run_any, outer_arena_any, outer_any};
+const Convolve HP_NAME(HP_ISA) = {kBlock, kWide, {kLanes<float>, kLanes<double>}, pack_any, arena_any, run_any, outer_arena_any, outer_any,
+                                kWidest, pack_pixels_any, pixels_arena_any, pixels_any};
 
 }  // namespace hp

@@ -35,11 +35,11 @@ struct Convolution {
 
   Convolution(const char* code, const std::vector<int64_t>& channels, const std::vector<std::vector<int64_t>>& sizes, bool last) : type(type_of(code)) {
     if (channels.size() != 4) throw std::invalid_argument("Convolution: channels are samples, groups, c_in, c_out");
-    spec = {channels[0], channels[1], channels[2], channels[3], {}, {}, {}, {}, {}, {}, last};
+    spec = {channels[0], channels[1], channels[2], channels[3], {}, {}, {}, {}, {}, {}, last, false, false};
     read_sizes("Convolution", sizes, {spec.in, spec.out, spec.kernel, spec.stride, spec.padding, spec.dilation});
   }
 
-  void run(hp::Direction way, const In& x, const In& y, std::optional<In> bias, Out out) const {
+  void run(hp::Direction way, const In& x, const In& y, std::optional<In> bias, Out out, bool weight_last = false, bool weight_swapped = false) const {
     const int64_t in = items({spec.samples, spec.groups, spec.c_in, spec.in[0], spec.in[1], spec.in[2]});
     const int64_t made = items({spec.samples, spec.groups, spec.c_out, spec.out[0], spec.out[1], spec.out[2]});
     const int64_t weight = items({spec.groups, spec.c_in, spec.c_out, spec.kernel[0], spec.kernel[1], spec.kernel[2]});
@@ -53,8 +53,11 @@ struct Convolution {
     if (x.itemsize() != bytes || y.itemsize() != bytes || out.itemsize() != bytes || (bias && bias->itemsize() != bytes))
       throw std::invalid_argument("Convolution: the element code does not fit the arrays");
     const char* const added = bias ? bytes_of(*bias) : nullptr;
+    hp::ConvolveSpec now = spec;
+    now.weight_last = weight_last;
+    now.weight_swapped = weight_swapped;
     Unlocked unlocked;
-    hp::convolve(way, spec, type, bytes_of(x), bytes_of(y), added, bytes_of(out));
+    hp::convolve(way, now, type, bytes_of(x), bytes_of(y), added, bytes_of(out));
   }
 };
 
@@ -160,10 +163,19 @@ void bind_layers(nb::module_& m) {
              return nb::make_tuple(hp::fits(hp::Direction::forward, c.spec, c.type), hp::fits(hp::Direction::of_input, c.spec, c.type),
                                    hp::fits(hp::Direction::of_weight, c.spec, c.type));
            })
-      .def("forward", [](const Convolution& c, In x, In weight, std::optional<In> bias, Out out) { c.run(hp::Direction::forward, x, weight, bias, out); },
-           "x"_a.noconvert(), "weight"_a.noconvert(), "bias"_a.noconvert().none(), "out"_a.noconvert())
-      .def("of_input", [](const Convolution& c, In grad, In weight, Out out) { c.run(hp::Direction::of_input, grad, weight, std::nullopt, out); },
-           "grad"_a.noconvert(), "weight"_a.noconvert(), "out"_a.noconvert())
+      .def_prop_ro("gains", [](const Convolution& c) {
+             return nb::make_tuple(hp::gains(hp::Direction::forward, c.spec, c.type), hp::gains(hp::Direction::of_input, c.spec, c.type));
+           })
+      .def("forward", [](const Convolution& c, In x, In weight, std::optional<In> bias, Out out, bool weight_last, bool weight_swapped) {
+             c.run(hp::Direction::forward, x, weight, bias, out, weight_last, weight_swapped);
+           },
+           "x"_a.noconvert(), "weight"_a.noconvert(), "bias"_a.noconvert().none(), "out"_a.noconvert(), "weight_last"_a = false,
+           "weight_swapped"_a = false)
+      .def("of_input", [](const Convolution& c, In grad, In weight, Out out, bool weight_last, bool weight_swapped) {
+             c.run(hp::Direction::of_input, grad, weight, std::nullopt, out, weight_last, weight_swapped);
+           },
+           "grad"_a.noconvert(), "weight"_a.noconvert(), "out"_a.noconvert(), "weight_last"_a = false,
+           "weight_swapped"_a = false)
       .def("of_weight", [](const Convolution& c, In x, In grad, Out out) { c.run(hp::Direction::of_weight, x, grad, std::nullopt, out); },
            "x"_a.noconvert(), "grad"_a.noconvert(), "out"_a.noconvert());
   m.def("depthwise",

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "cases.hh"
 #include "guarded.hh"
@@ -25,13 +26,14 @@ ConvolveSpec random_spec(Random& r) {
   s.samples = r.chance(60) ? 1 : 1 + r.upto(5);
   s.groups = r.chance(75) ? 1 : 1 + r.upto(3);
   s.c_in = r.of({1, 2, 3, 5, 8, 15, 16, 17, 33, 49, 70});
-  s.c_out = r.of({1, 2, 3, 4, 7, 8, 9, 13, 16, 24});
+  s.c_out = r.of({1, 2, 3, 4, 7, 8, 9, 13, 16, 24, 32, 65});
   const int dims = int(r.of({1, 2, 2, 2, 3}));
   for (int d = 0; d < 3; ++d) {
     const bool flat = d < 3 - dims;
     s.in[d] = flat ? 1 : dims == 3 ? 1 + r.upto(7) : r.chance(10) ? 40 + r.upto(40) : 1 + r.upto(17);
     s.kernel[d] = flat ? 1 : 1 + r.upto(5);
     s.stride[d] = flat ? 1 : r.chance(15) ? 1 + r.upto(9) : 1 + r.upto(4);
+    if (!flat && r.chance(20)) s.kernel[d] = s.stride[d] * (1 + r.upto(2));  // outputs between two pixels read the same
     s.dilation[d] = flat || r.chance(70) ? 1 : 1 + r.upto(3);
     const int64_t whole = (s.in[d] - 1) * s.stride[d] + s.dilation[d] * (s.kernel[d] - 1) + 1;
     s.padding[d] = flat ? 0 : r.upto(std::min<int64_t>(whole, 8));
@@ -77,6 +79,19 @@ std::vector<T> some(Random& r, int64_t count) {
   return x;
 }
 
+// The weight as forward and of_input take it, from (groups * c_in, c_out, kernel).
+template <class T>
+std::vector<T> laid(const ConvolveSpec& s, const std::vector<T>& weight) {
+  const int64_t taps = product(s.kernel);
+  std::vector<T> to(weight.size());
+  for (int64_t i = 0; i < int64_t(weight.size()); ++i) {
+    const int64_t tap = i % taps, o = i / taps % s.c_out, c = i / taps / s.c_out;
+    const int64_t outer = s.weight_swapped ? o : c, inner = s.weight_swapped ? c : o, each = s.weight_swapped ? s.c_in : s.c_out;
+    to[size_t(s.weight_last ? (outer * taps + tap) * each + inner : (outer * each + inner) * taps + tap)] = weight[size_t(i)];
+  }
+  return to;
+}
+
 template <class T>
 void runs(Random& r, const char* what, Direction direction, const ConvolveSpec& s, Type type, const std::vector<T>& a, const std::vector<T>& b,
           const std::vector<T>* bias, const std::vector<double>& want, const std::vector<double>& size) {
@@ -101,7 +116,8 @@ void runs(Random& r, const char* what, Direction direction, const ConvolveSpec& 
 template <class T>
 void check(Random& r, Type type) {
   ConvolveSpec s = random_spec(r);
-  const bool last = r.chance(40), with_bias = r.chance(50);
+  const bool last = s.last = r.chance(50), with_bias = r.chance(50);
+  s.weight_last = last && r.chance(50), s.weight_swapped = last && s.groups == 1 && r.chance(50);
   const std::vector<T> weight = some<T>(r, s.groups * s.c_in * s.c_out * product(s.kernel)), bias = some<T>(r, s.groups * s.c_out);
   const std::vector<T> x = some<T>(r, s.samples * s.groups * s.c_in * product(s.in)), y = some<T>(r, s.samples * s.groups * s.c_out * product(s.out));
   for (Direction direction : {Direction::forward, Direction::of_input, Direction::of_weight})
@@ -109,21 +125,21 @@ void check(Random& r, Type type) {
 
   std::vector<double> want(y.size()), size(y.size());
   if (with_bias)
-    for (size_t i = 0; i < y.size(); ++i) want[i] = bias[i / size_t(product(s.out)) % bias.size()], size[i] = 1;
-  each_product(s, false, [&](int64_t i, int64_t w, int64_t o, int64_t) {
+    for (size_t i = 0; i < y.size(); ++i) want[i] = bias[i / size_t(last ? 1 : product(s.out)) % bias.size()], size[i] = 1;
+  each_product(s, last, [&](int64_t i, int64_t w, int64_t o, int64_t) {
     const double v = double(x[size_t(i)]) * double(weight[size_t(w)]);
     want[size_t(o)] += v, size[size_t(o)] += std::abs(v);
   });
-  runs(r, "forward", Direction::forward, s, type, x, weight, with_bias ? &bias : nullptr, want, size);
+  runs(r, "forward", Direction::forward, s, type, x, laid(s, weight), with_bias ? &bias : nullptr, want, size);
 
   want.assign(x.size(), 0), size.assign(x.size(), 0);
-  each_product(s, false, [&](int64_t i, int64_t w, int64_t o, int64_t) {
+  each_product(s, last, [&](int64_t i, int64_t w, int64_t o, int64_t) {
     const double v = double(y[size_t(o)]) * double(weight[size_t(w)]);
     want[size_t(i)] += v, size[size_t(i)] += std::abs(v);
   });
-  runs<T>(r, "of_input", Direction::of_input, s, type, y, weight, nullptr, want, size);
+  runs<T>(r, "of_input", Direction::of_input, s, type, y, laid(s, weight), nullptr, want, size);
 
-  s.last = last;
+  s.weight_last = s.weight_swapped = false;
   want.assign(weight.size(), 0), size.assign(weight.size(), 0);
   each_product(s, last, [&](int64_t i, int64_t w, int64_t o, int64_t) {
     const double v = double(x[size_t(i)]) * double(y[size_t(o)]);
@@ -134,13 +150,22 @@ void check(Random& r, Type type) {
 
 // Infinities and NaN of one row stay in the outputs that read it: padding and neighbours in registers add nothing.
 void check_infinite() {
-  ConvolveSpec s{1, 1, 3, 5, {1, 4, 19}, {1, 8, 38}, {1, 2, 2}, {1, 2, 2}, {0, 0, 0}, {1, 1, 1}, false};
+  ConvolveSpec s{1, 1, 3, 5, {1, 4, 19}, {1, 8, 38}, {1, 2, 2}, {1, 2, 2}, {0, 0, 0}, {1, 1, 1}, false, false, false};
   std::vector<float> x(3 * 4 * 19, 1), weight(3 * 5 * 4, 1), y(5 * 8 * 38, 1), out(y.size()), gradient(weight.size());
   x[18] = INFINITY, y[37] = NAN;
   hp::convolve(Direction::forward, s, Type::f32, (const char*)x.data(), (const char*)weight.data(), nullptr, (char*)out.data());
   for (size_t i = 0; i < out.size(); ++i) {
     const bool reads = i % 38 >= 36 && i / 38 % 8 < 2;
     CHECK(reads ? std::isinf(out[i]) : out[i] == 3, "%zu: %g", i, double(out[i]));
+  }
+  std::vector<float> pixels(x.size(), 1), made(y.size());
+  pixels[18 * 3] = INFINITY;
+  ConvolveSpec last = s;
+  last.last = true;
+  hp::convolve(Direction::forward, last, Type::f32, (const char*)pixels.data(), (const char*)weight.data(), nullptr, (char*)made.data());
+  for (size_t i = 0; i < made.size(); ++i) {
+    const bool reads = i / 5 % 38 >= 36 && i / 5 / 38 < 2;
+    CHECK(reads ? std::isinf(made[i]) : made[i] == 3, "%zu: %g", i, double(made[i]));
   }
   x[18] = 1;
   hp::convolve(Direction::of_weight, s, Type::f32, (const char*)x.data(), (const char*)y.data(), nullptr, (char*)gradient.data());
@@ -150,8 +175,37 @@ void check_infinite() {
   }
 }
 
+// Pixels whose result goes past the caches, and weights that are run through in parts: small integers, whose sums are exact.
+void check_large_pixels() {
+  const ConvolveSpec cases[] = {
+      {1, 1, 3, 16, {1, 130, 260}, {1, 260, 521}, {1, 2, 4}, {1, 2, 2}, {0, 0, 1}, {1, 1, 1}, true, false, false},
+      {1, 2, 2, 32, {1, 100, 180}, {1, 200, 359}, {1, 3, 3}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}, true, true, false},
+      {1, 1, 700, 19, {1, 3, 7}, {1, 3, 7}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}, true, false, false},
+      {2, 1, 2100, 5, {1, 2, 9}, {1, 4, 18}, {1, 4, 4}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}, true, true, true},
+  };
+  for (const ConvolveSpec& s : cases) {
+    std::vector<float> x(size_t(s.samples * s.groups * s.c_in * product(s.in))), y(size_t(s.samples * s.groups * s.c_out * product(s.out)));
+    std::vector<float> weight(size_t(s.groups * s.c_in * s.c_out * product(s.kernel))), bias(size_t(s.groups * s.c_out)), want = y;
+    for (size_t i = 0; i < x.size(); ++i) x[i] = float(i * 7 % 13) - 6;
+    for (size_t i = 0; i < weight.size(); ++i) weight[i] = float(i * 5 % 11) - 5;
+    for (size_t i = 0; i < bias.size(); ++i) bias[i] = float(i);
+    for (size_t i = 0; i < y.size(); ++i) want[i] = bias[i % bias.size()];
+    each_product(s, true, [&](int64_t i, int64_t w, int64_t o, int64_t) { want[size_t(o)] += x[size_t(i)] * weight[size_t(w)]; });
+    const std::vector<float> given = laid(s, weight);
+    for (int threads : {1, 3}) {
+      hp::set_num_threads(threads);
+      char* const room = static_cast<char*>(std::aligned_alloc(64, (y.size() * 4 + 127) / 64 * 64));
+      for (int64_t shift : {0, 4}) {  // lines of the result, and none
+        hp::convolve(Direction::forward, s, Type::f32, (const char*)x.data(), (const char*)given.data(), (const char*)bias.data(), room + shift);
+        CHECK(std::memcmp(room + shift, want.data(), want.size() * 4) == 0, "pixels of a large result or of many channels, %d threads", threads);
+      }
+      std::free(room);
+    }
+  }
+}
+
 void check_arguments() {
-  const ConvolveSpec good{1, 1, 1, 1, {1, 1, 2}, {1, 1, 4}, {1, 1, 2}, {1, 1, 2}, {0, 0, 0}, {1, 1, 1}, false};
+  const ConvolveSpec good{1, 1, 1, 1, {1, 1, 2}, {1, 1, 4}, {1, 1, 2}, {1, 1, 2}, {0, 0, 0}, {1, 1, 1}, false, false, false};
   const float x[2] = {1, 2}, weight[2] = {1, 10};
   float out[4] = {};
   const auto run = [&](const ConvolveSpec& s, Type type) {
@@ -165,11 +219,16 @@ void check_arguments() {
   for (auto field : {&ConvolveSpec::samples, &ConvolveSpec::groups, &ConvolveSpec::c_in, &ConvolveSpec::c_out})
     refuses("nothing", [&] { auto s = good; s.*field = 0; run(s, Type::f32); });
   for (Type type : {Type::f16, Type::bf16, Type::i32, Type::u8}) refuses("a type", [&] { run(good, type); });
-  refuses("channels last", [&] { auto s = good; s.last = true; run(s, Type::f32); });
+  refuses("an order of contiguous weights", [&] { auto s = good; s.weight_last = true; run(s, Type::f32); });
+  refuses("an order of groups' weights", [&] { auto s = good; s.last = s.weight_swapped = true, s.groups = 2; run(s, Type::f32); });
   auto far = good;
   far.dilation[1] = far.dilation[2] = int64_t(1) << 40, far.kernel[1] = 2;
   for (Direction direction : {Direction::forward, Direction::of_input, Direction::of_weight})
     CHECK(!hp::fits(direction, far, Type::f32), "a window of 2^40 fits");
+  auto pixels = far;
+  pixels.last = true, pixels.in[1] = pixels.in[2] = int64_t(1) << 20;
+  for (Direction direction : {Direction::forward, Direction::of_input})
+    CHECK(!hp::fits(direction, pixels, Type::f32), "pixels beyond counting fit");
   refuses("a window of 2^40", [&] { run(far, Type::f32); });
   auto wide = good;
   wide.stride[0] = wide.stride[1] = int64_t(1) << 40;
@@ -179,7 +238,7 @@ void check_arguments() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(argc, argv, 150, [] { check_arguments(); check_infinite(); }, [](Random& r) {
+  return run_cases(argc, argv, 150, [] { check_arguments(); check_infinite(); check_large_pixels(); }, [](Random& r) {
     check<float>(r, Type::f32);
     check<double>(r, Type::f64);
   });

@@ -146,6 +146,93 @@ def test_the_own_way_is_taken():
         assert F.conv_transpose2d(x, weight).dtype == T.conv_transpose2d(x, weight).dtype == torch.bfloat16
 
 
+LAST_SHAPES = st.sampled_from([(4, 40, 1), (17, 21, 1), (34, 12, 2), (20, 3, 1), (65, 9, 1), (3, 70, 1)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(**{**GEOMETRY, "dims": st.integers(2, 3), "channels": LAST_SHAPES}, padding=st.integers(0, 2),
+       order=st.sampled_from(["contiguous", "last", "swapped", "swapped_last", "strided"]),
+       dtype=st.sampled_from([torch.float32, torch.float64]))  # fmt: skip
+def test_channels_last_by_the_kernels(
+    dims, size, kernel, stride, dilation, channels, equal, seed, padding, order, dtype
+):
+    """All that the kernels can do, whether it is chosen or not, in every order of the weight: against the defining
+    sum and its adjoint in float64."""
+    kernel, stride, dilation, size = kernel[:dims], stride[:dims], dilation[:dims], size[:dims]
+    if equal:
+        kernel, dilation = tuple(2 * s for s in stride), (1,) * dims
+    if cpu.why_not() is not None:
+        pytest.skip(cpu.why_not())
+    c_in, c_out, groups = channels
+    x = rand(2, c_in, *size, seed=seed, dtype=dtype).contiguous(memory_format=LAST[dims + 2])
+    weight = rand(c_in, c_out // groups, *kernel, seed=1, dtype=dtype)
+    bias = rand(c_out, seed=2, dtype=dtype)
+    if order == "strided":
+        weight = torch.stack([weight, weight], -1)[..., 0]
+    elif order != "contiguous":
+        weight = weight.transpose(0, 1) if "swapped" in order else weight
+        weight = weight.contiguous(memory_format=LAST[dims + 2] if "last" in order else torch.contiguous_format)
+        weight = weight.transpose(0, 1) if "swapped" in order else weight
+    whole = by_sum(x, weight, stride, dilation, groups)
+    lengths = [n - 2 * padding for n in whole.shape[2:]]
+    assume(min(lengths) > 0)
+    geometry = _conv_transpose.Geometry(stride, (padding,) * dims, (0,) * dims, groups, dilation)
+    call = _conv_transpose.Call(tuple(x.shape), tuple(weight.shape), geometry, (0,) * dims, tuple(lengths))
+    call._gaining[dtype] = (True, True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_conv_transpose, "results_last", lambda *_: True)
+        for torchs in ("theirs", "theirs_back"):
+            patch.setattr(_conv_transpose.Call, torchs, None)
+        got = call.forward(x, weight, bias)
+        towards = rand(*got.shape, seed=3, dtype=dtype)  # contiguous
+        of_x, _, _ = call.backward(towards, x, weight, (True, False, False))
+    cut = (slice(None), slice(None), *(slice(padding, padding + n) for n in lengths))
+    want = torch.from_numpy(whole[cut]) + bias.double().reshape(-1, *(1,) * dims)
+    near = 1e-12 if dtype == torch.float64 else 1e-5
+    torch.testing.assert_close(got.double(), want, rtol=near, atol=near * 10)
+    wide = x.double().contiguous().requires_grad_()
+    made = getattr(T, f"conv_transpose{dims}d")(
+        wide, weight.double().contiguous(), None, stride, padding, 0, groups, dilation
+    )
+    exact = torch.autograd.grad(made, wide, towards.double())[0]
+    torch.testing.assert_close(of_x.double(), exact, rtol=near, atol=near * 10)
+    for t in (got, of_x):
+        assert t.is_contiguous(memory_format=LAST[dims + 2])
+
+
+@pytest.mark.parametrize(
+    ("channels", "geometry", "gains"),
+    [
+        ((64, 64), (4, 2, 1), (True, True)),
+        ((64, 3), (4, 2, 1), (True, True)),
+        ((3, 64), (4, 2, 1), (True, False)),
+        ((64, 3), (3, 2, 1), (False, True)),
+        ((64, 64), (3, 1, 1), (False, False)),
+    ],
+)
+def test_the_rule_for_channels_last(channels, geometry, gains):
+    if cpu.why_not() is not None:
+        pytest.skip(cpu.why_not())
+    kernel, stride, padding = geometry
+    g = _conv_transpose.Geometry((stride,) * 2, (padding,) * 2, (0, 0), 1, (1, 1))
+    n = nn.conv_transpose_size((8, 8), kernel, stride, padding)
+    call = _conv_transpose.Call((1, channels[0], 8, 8), (*channels, kernel, kernel), g, (0, 0), n)
+    assert call._gains(torch.float32) == gains
+
+
+def test_without_a_batch_nothing_is_channels_last():
+    """Strides of a volume that look like those of a channels-last image."""
+    x = rand(3, 4, 5, 6).permute(0, 3, 1, 2).requires_grad_()
+    weight = rand(3, 9, 2, 2, 2, seed=1).requires_grad_()
+    got, want = F.conv_transpose3d(x, weight, None, 2), T.conv_transpose3d(x, weight, None, 2)
+    torch.testing.assert_close(got, want)
+    towards = rand(*want.shape, seed=2)
+    for a, b in zip(
+        torch.autograd.grad(got, (x, weight), towards), torch.autograd.grad(want, (x, weight), towards), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+
+
 @settings(max_examples=60, deadline=None)
 @given(**GEOMETRY, begin=st.tuples(*[st.integers(0, 3)] * 3), end=st.tuples(*[st.integers(0, 3)] * 3),
        more=st.integers(0, 3), dtype=st.sampled_from([torch.float32, torch.float64]))  # fmt: skip
@@ -252,8 +339,10 @@ def test_gradients_of_unequal_padding(padding, more, kernel):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(3, 70, 4, 5), (1, 20, 33, 40)])
-def test_results_do_not_depend_on_threads(shape, threads):
-    x, weight = rand(*shape).requires_grad_(), rand(shape[1], 19, 4, 4).requires_grad_()
+@pytest.mark.parametrize("last", [False, True])
+def test_results_do_not_depend_on_threads(shape, threads, last):
+    x, weight = rand(*shape), rand(shape[1], 19, 4, 4).requires_grad_()
+    x = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format).requires_grad_()
     before, results = torch.get_num_threads(), []
     try:
         for count in (1, threads):

@@ -105,6 +105,18 @@ def test_the_low_resolution_form_follows_its_weights():
     same(module.bfloat16(), x.bfloat16(), 0.1)
 
 
+def test_the_low_resolution_form_of_channels_last_weights():
+    """Made without moving channels: the same numbers, the same gradient."""
+    weight = torch.rand(5, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    last = weight.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    results = [low_resolution_kernel(w, (2, 3)) for w in (weight, last)]
+    assert results[1].transpose(0, 1).movedim(1, -1).is_contiguous()
+    torch.testing.assert_close(*results)
+    towards = torch.rand_like(results[0])
+    grads = [torch.autograd.grad(k, w, towards)[0] for k, w in zip(results, (weight, last), strict=True)]
+    torch.testing.assert_close(*grads)
+
+
 def test_the_low_resolution_form_needs_as_many_multiplications_as_it_says():
     kernel = low_resolution_kernel(torch.ones(1, 1, 3, 3), (2, 2))
     assert kernel.shape == (1, 1, 4, 4)

@@ -23,8 +23,7 @@ CHROMA = "cubic"
 _ROWS = (16, 64)  # of the input, at least and at most, whose colour is worked on at a time: of wide pictures fewer
 _BAND = 1 << 17  # input pixels of these rows
 _MARGIN = 4  # rows beside a strip that the chroma's filter reads, with room
-# ITU-R BT.601: weights of R, G and B. Networks of luma see it in studio range, as MATLAB's rgb2ycbcr and the papers have it:
-# black is 16 and white 235 of 255.
+# ITU-R BT.601: weights of R, G and B. Networks see luma in studio range, as MATLAB's rgb2ycbcr and papers have it.
 _LUMA = (0.299, 0.587, 0.114)
 _BLUE, _RED = 2 * (1 - _LUMA[2]), 2 * (1 - _LUMA[0])
 _BLACK, _SPAN = 16 / 255, 219 / 255

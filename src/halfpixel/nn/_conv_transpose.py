@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Transposed convolution and its gradients by the kernels of csrc/convolve, where these take the tensors; torch's own
 elsewhere: other dtypes than float32 and float64, windows too large for the caches, derivatives of derivatives, and
-what is channels-last, but for the gradient of the weight. Of channels by themselves: `_depthwise`.
+what is channels-last and no faster here by the rule of `gains` (csrc/convolve.hh). Of channels by themselves:
+`_depthwise`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Call:
     `size`, for inputs and weights of these shapes.
     """
 
-    __slots__ = ("_kernels", "_shapes", "dims", "geometry", "shape", "size", "sizes", "start")
+    __slots__ = ("_gaining", "_kernels", "_shapes", "dims", "geometry", "shape", "size", "sizes", "start")
 
     def __init__(self, x: Sizes, weight: Sizes, g: Geometry, start: Sizes, size: Sizes) -> None:
         self.dims = len(size)
@@ -54,6 +55,7 @@ class Call:
         self.sizes = [[*(int(i != 4),) * (3 - self.dims), *values] for i, values in enumerate(given)]
         self._shapes = x, weight
         self._kernels: dict[Any, Any] = {}
+        self._gaining: dict[torch.dtype, tuple[bool, bool]] = {}
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The result."""
@@ -81,22 +83,24 @@ class Call:
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The result of tensors that the kernels take."""
-        convolution = None if results_last(x, weight) else self._convolution(x.dtype, False)
-        if convolution is None or not convolution.fits[0]:
+        last = results_last(x, weight)
+        convolution = self._convolution(x.dtype, last)
+        if not convolution.fits[0] or (last and not self._gains(x.dtype)[0]):
             return self.theirs(x.detach(), weight.detach(), bias if bias is None else bias.detach())
-        out = _tensors.advised(torch.empty(self.shape, dtype=x.dtype))
-        convolution.forward(_dense(x), _dense(weight), None if bias is None else _dense(bias), out.numpy())
+        out, made = _result(self.shape, x.dtype, last)
+        weights, order = _weights(weight, self.geometry.groups, last)
+        convolution.forward(_dense(x, last), weights, None if bias is None else _dense(bias), made, *order)
         return out
 
     def backward(self, grad: Tensor, x: Tensor, weight: Tensor, needs: Needs) -> Grads:
         """The gradients of the input, the weight and the bias, where they are needed."""
         last = results_last(x, weight)
         of_x = of_weight = None
-        convolution = self._convolution(x.dtype, False)
-        if needs[0] and not last and convolution.fits[1]:
-            of_x = _tensors.advised(torch.empty(x.shape, dtype=x.dtype))
-            convolution.of_input(_dense(grad), _dense(weight), of_x.numpy())
         convolution = self._convolution(x.dtype, last)
+        if needs[0] and convolution.fits[1] and (not last or self._gains(x.dtype)[1]):
+            of_x, made = _result(tuple(x.shape), x.dtype, last)
+            weights, order = _weights(weight, self.geometry.groups, last)
+            convolution.of_input(_dense(grad, last), weights, made, *order)
         if needs[1] and convolution.fits[2] and not (last and weight.shape[1] < _FEW):
             of_weight = _tensors.advised(torch.empty(weight.shape, dtype=x.dtype))
             convolution.of_weight(_dense(x, last), _dense(grad, last), of_weight.numpy())
@@ -109,6 +113,12 @@ class Call:
     def of_bias(self, grad: Tensor) -> Tensor:
         """The gradient of the bias."""
         return grad.sum([a for a in range(grad.dim()) if a != grad.dim() - self.dims - 1])
+
+    def _gains(self, dtype: torch.dtype) -> tuple[bool, bool]:
+        """Whether channels-last results and gradients of the input are made no slower than torch's."""
+        if dtype not in self._gaining:
+            self._gaining[dtype] = self._convolution(dtype, True).gains
+        return self._gaining[dtype]
 
     def _convolution(self, dtype: torch.dtype, last: bool) -> Any:
         """The kernels for these sizes; None for an empty tensor."""
@@ -155,8 +165,8 @@ Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 def results_last(x: Tensor, weight: Tensor) -> bool:
-    """torch's rule: channels-last if the input or the weight is."""
-    return x.dim() > 3 and (
+    """torch's rule: channels-last if the input or the weight is; here never without a batch."""
+    return x.dim() == weight.dim() > 3 and (
         (not x.is_contiguous() and _tensors.suggests_last(x))
         or (not weight.is_contiguous() and _tensors.suggests_last(weight))
     )
@@ -169,6 +179,27 @@ def _dense(x: Tensor, last: bool = False) -> Any:
     if last:
         x = x.movedim(1, -1)
     return (x if x.is_contiguous() and not x.is_neg() else x.resolve_neg().contiguous()).numpy()
+
+
+def _result(shape: Sizes, dtype: torch.dtype, last: bool) -> tuple[Tensor, Any]:
+    """A result to write, and its dense array, with `last` the channels behind."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    layout = formats[len(shape)] if last else torch.contiguous_format
+    out = _tensors.advised(torch.empty(shape, dtype=dtype, memory_format=layout))
+    return out, (out.movedim(1, -1) if last else out).numpy()
+
+
+def _weights(weight: Tensor, groups: int, last: bool) -> tuple[Any, tuple[bool, bool]]:
+    """A dense array of the weight, whether its kernel lies before the inner channels, as in channels-last models, and
+    whether its output channels lie before those of the input: orders that channels-last kernels take as they are.
+    """
+    if last and not weight.is_contiguous() and not weight.is_neg():
+        for swapped in (False, True)[: 1 + (groups == 1)]:
+            outer = weight.transpose(0, 1) if swapped else weight
+            for behind in (True, False):
+                if (outer.movedim(1, -1) if behind else outer).is_contiguous():
+                    return _dense(outer, behind), (behind, swapped)
+    return _dense(weight), (False, False)
 
 
 class _Transposed(torch.autograd.Function):

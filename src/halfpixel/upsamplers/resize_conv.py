@@ -116,4 +116,7 @@ def low_resolution_kernel(weight: Tensor, scale: Sizes) -> Tensor:
         places = (places[:, None, :, None] * each[None, :, None, :]).flatten(2, 3).flatten(0, 1)
         size.append(k + s - 1)
     # One small product: less than a hundredth of the convolution's time, so that nothing is kept that could be stale.
-    return (weight.transpose(0, 1).flatten(2) @ places.to(weight)).unflatten(2, size)
+    places = places.to(weight)
+    if weight.movedim(1, -1).is_contiguous():  # of a channels-last model: no channels change places
+        return (places.T @ weight.movedim(1, -1).flatten(1, -2)).unflatten(1, size).movedim((-1, 0), (0, 1))
+    return (weight.transpose(0, 1).flatten(2) @ places).unflatten(2, size)
