@@ -165,7 +165,7 @@ def load(path: Path) -> Results:
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    """`value` as `kind`: the dataclasses above, list[...], dict[str, ...], str, int, float."""
+    """`value` as `kind`: the dataclasses above, list[...], dict[str, ...], str, bool, int, float."""
     origin = get_origin(kind)
     if origin is list and isinstance(value, list):
         return [_read(get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
@@ -178,6 +178,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where}: fields {sorted(odd)} are missing or unknown")
         return kind(**{k: _read(hints[k], v, f"{where}.{k}") for k, v in value.items()})
     accepts = (int, float) if kind is float else kind
-    if isinstance(kind, types.GenericAlias) or isinstance(value, bool) or not isinstance(value, accepts):
+    fits = isinstance(value, bool) == (kind is bool) and not isinstance(kind, types.GenericAlias)
+    if not (fits and isinstance(value, accepts)):
         raise ValueError(f"{where}: {value!r} is not of type {kind}")
     return value
