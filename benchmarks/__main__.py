@@ -9,13 +9,16 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
-SECTIONS = ("rows", "sweep", "memory", "calls", "alternate", "fused", "tensors", "upsamplers")
+SECTIONS = ("rows", "sweep", "memory", "calls", "alternate", "fused", "tensors", "upsamplers", "networks")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--rows", default="*", metavar="GLOB", help="only the rows whose id matches, of rows, tensors, upsamplers"
+        "--rows",
+        default="*",
+        metavar="GLOB",
+        help="only the rows whose id matches, of rows, tensors, upsamplers, networks",
     )
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=None, help="default: all")
     parser.add_argument(
@@ -43,7 +46,7 @@ def main() -> int:
     from . import record, session
     from .machine import describe
 
-    sections = options.sections or (("rows", "tensors", "upsamplers") if options.rows != "*" else SECTIONS)
+    sections = options.sections or (("rows", "tensors", "upsamplers", "networks") if options.rows != "*" else SECTIONS)
     machine = describe(options.threads, options.machine)
     path = options.output or record.RESULTS / f"{machine.name}.json"
     earlier = record.load(path) if options.update and path.exists() else None

@@ -78,6 +78,24 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """One promise of the networks, by group: training and tiles in ms, memory in MiB, quality in dB.
+
+    ratio is ours / reference, at most the target; of quality it is ours - reference, at least the target.
+    """
+
+    id: str
+    group: str
+    unit: str
+    ours: float
+    reference: float
+    ratio: float
+    target: float
+    reached: bool
+    beside: dict[str, float] = field(default_factory=dict)  # inter-quartile ranges, the halo's share, other methods
+
+
+@dataclass(frozen=True)
 class Machine:
     """Where and with what the figures were taken."""
 
@@ -106,6 +124,7 @@ class Results:
     fused: list[Fused] = field(default_factory=list)
     tensors: list[Pair] = field(default_factory=list, metadata=_NEWER)
     upsamplers: list[Pair] = field(default_factory=list, metadata=_NEWER)
+    networks: list[Measure] = field(default_factory=list, metadata=_NEWER)
     commits: dict[str, str] = field(default_factory=dict, metadata=_NEWER)  # of sections measured after the others
 
     def updated(self, new: Results, sections: Iterable[str]) -> Results:
@@ -146,7 +165,7 @@ def load(path: Path) -> Results:
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    """`value` as `kind`: the dataclasses above, list[...], dict[str, ...], str, int, float."""
+    """`value` as `kind`: the dataclasses above, list[...], dict[str, ...], str, bool, int, float."""
     origin = get_origin(kind)
     if origin is list and isinstance(value, list):
         return [_read(get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
@@ -159,6 +178,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where}: fields {sorted(odd)} are missing or unknown")
         return kind(**{k: _read(hints[k], v, f"{where}.{k}") for k, v in value.items()})
     accepts = (int, float) if kind is float else kind
-    if isinstance(kind, types.GenericAlias) or isinstance(value, bool) or not isinstance(value, accepts):
+    fits = isinstance(value, bool) == (kind is bool) and not isinstance(kind, types.GenericAlias)
+    if not (fits and isinstance(value, accepts)):
         raise ValueError(f"{where}: {value!r} is not of type {kind}")
     return value

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .record import RESULTS, Results, Row, load
+from .render_networks import network_summary, network_text
 from .render_tensors import tensor_text
 from .render_upsamplers import upsampler_summary, upsampler_text
 from .tables import ms, table
@@ -24,6 +25,7 @@ def readme_text(results: Results) -> str:
     lines = [_head(results), "", *(f"- {line}" for line in summary(results)), *_notes(results)]
     lines += [f"- {line}" for line in tensor_summary(results.tensors)]
     lines += [f"- {upsampler_summary(results.upsamplers)}"] if results.upsamplers else []
+    lines += [f"- {network_summary(results.networks)}"] if results.networks else []
     missed = [f"- `{row.id}`: {why}" for row in results.rows for why in shortfalls(row)]
     lines += ["", f"Rows below their target ({len(missed)}):" if missed else "No row is below its target.", *missed]
     return "\n".join(lines)
@@ -48,6 +50,8 @@ def full_text(results: Results) -> str:
         parts += ["", tensor_text(results.tensors)]
     if results.upsamplers:
         parts += ["", upsampler_text(results.upsamplers)]
+    if results.networks:
+        parts += ["", network_text(results.networks)]
     parts += ["", "### Memory, calls, loops", "", *_notes(results), "", *_left_out(results.rows)]
     return "\n".join(parts)
 

@@ -14,7 +14,7 @@ from . import alternate, calls, fused, memory, rows, sweep
 from .base import BaseWorker, build
 from .check import WrongResult
 from .machine import describe
-from .record import RESULTS, Fused, Memory, Pair, Results, Row, Timing
+from .record import RESULTS, Fused, Measure, Memory, Pair, Results, Row, Timing
 from .rows import Effort
 
 __all__ = ["RESULTS", "run"]
@@ -60,6 +60,10 @@ def run(
 
         measure = partial(upsamplers.run, effort=effort, quick=quick)
         results.upsamplers.extend(_pairs(upsamplers.jobs(quick), measure, wanted, failed))
+    if "networks" in sections and find_spec("torch"):
+        from . import networks
+
+        results.networks.extend(_networks(networks.jobs(quick), effort, wanted, failed))
     return results, failed
 
 
@@ -91,6 +95,27 @@ def _pairs(
             f"{pair.id}\n    ours {_part(pair.ours)} | {_part(pair.torch)} | floor {_part(pair.floor)} ms", flush=True
         )
         yield pair
+
+
+def _networks(
+    jobs: Iterable[Any], effort: Effort, wanted: Callable[[str], bool], failed: list[str]
+) -> Iterable[Measure]:
+    for job in jobs:
+        if not wanted(job.id):
+            continue
+        try:
+            found = job.make(effort)
+        except WrongResult as wrong:
+            print(f"{job.id}\n    WRONG: {wrong}", flush=True)
+            failed.append(job.id)
+            continue
+        beside = "  ".join(f"{name} {value:.4g}" for name, value in found.beside.items())
+        print(
+            f"{found.id}\n    ours {found.ours:.4g} | reference {found.reference:.4g} {found.unit} | "
+            f"ratio {found.ratio:.3f}, target {found.target:.3f} | {beside}",
+            flush=True,
+        )
+        yield found
 
 
 def _part(timings: dict[str, Timing]) -> str:

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason='networks need pip install "halfpixe
 
 import halfpixel  # noqa: E402
 from halfpixel import models  # noqa: E402
-from halfpixel.models import Enlarger, enlarge  # noqa: E402
+from halfpixel.models import Enlarger, _enlarge, _tile_size, enlarge  # noqa: E402
 
 RNG = np.random.default_rng(0)
 FULL = {"uint8": 255, "uint16": 65535, "uint32": 2**32 - 1, "float32": 1.0, "float64": 1.0, "float16": 1.0}
@@ -184,3 +184,30 @@ class TwoChannels(torch.nn.Module):
 def test_refused(model, picture, message):
     with pytest.raises((ValueError, TypeError), match=message):
         enlarge(net(1) if model == 1 else model, picture)
+
+
+def test_wide_pictures_are_done_in_lower_strips_with_the_same_result(monkeypatch):
+    model, x = net(dtype=torch.float32), image((150, 400, 3))
+    tall = []
+    strips = Enlarger.strips
+
+    def watched(self, *arguments):
+        for strip in strips(self, *arguments):
+            tall.append(strip.shape[1])
+            yield strip
+
+    monkeypatch.setattr(Enlarger, "strips", watched)
+    expected, before = enlarge(model, x), max(tall)
+    tall.clear()
+    monkeypatch.setattr(_tile_size, "STRIP", 400 * 60)
+    monkeypatch.setattr(_enlarge, "_BAND", 400 * 20)
+    found = enlarge(model, x)
+    assert before == 2 * 64 and max(tall) == 2 * 20
+    assert Enlarger(model).tiler.tile((150, 400))[0] == 60
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_what_is_held_does_not_grow_with_the_picture():
+    model = models.create_model("espcn", scale=2).eval()
+    held = [Enlarger(model).nbytes((side, side), True) for side in (1581, 5000)]
+    assert held[1] < 1.5 * held[0] and held[1] < 100 << 20

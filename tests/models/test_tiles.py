@@ -345,6 +345,18 @@ def test_tiles_fit_into_the_memory_that_is_given():
     assert (y - whole(net, x)).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize(("halo", "stride"), [(4, 1), (8, 4), (36, 1), (0, 1)])
+@pytest.mark.parametrize("width", [1, 200, 3001, 5000, 50_000])
+def test_tiles_of_wide_pictures_are_lower_and_no_larger(halo, stride, width):
+    square = (192, min(192, _windows.up_to(width, stride)))
+    low, wide = _tile_size.lowered(square, (4000, width), halo, stride)
+    area, most = (low + 2 * halo) * (wide + 2 * halo), (192 + 2 * halo) * (square[1] + 2 * halo)
+    assert low % stride == 0 and wide % stride == 0 and 0 < low <= 192 and area <= most
+    assert low * width <= _tile_size.STRIP or low < 12 * halo + stride or low == stride
+    if width * 192 <= _tile_size.STRIP:
+        assert (low, wide) == square
+
+
 def test_what_a_network_holds_is_measured():
     """Two maps of 32 channels live at the same time, and the input: known by counting."""
     net = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 1, 3, padding=1))

@@ -20,7 +20,8 @@ from ._windows import Size
 ReadRows = Callable[[int, int], npt.NDArray]
 
 CHROMA = "cubic"
-_ROWS = 64  # of the input, whose colour is worked on at a time
+_ROWS = (16, 64)  # of the input, at least and at most, whose colour is worked on at a time: of wide pictures fewer
+_BAND = 1 << 17  # input pixels of these rows
 _MARGIN = 4  # rows beside a strip that the chroma's filter reads, with room
 # ITU-R BT.601: weights of R, G and B. Networks see luma in studio range, as MATLAB's rgb2ycbcr and papers have it.
 _LUMA = (0.299, 0.587, 0.114)
@@ -66,7 +67,7 @@ class Enlarger:
     def nbytes(self, size: Size, colour: bool) -> int:
         """About what is held beside input and output while a picture of (height, width) is enlarged."""
         tall = min(self.tiler.tile(size)[0] + 2 * max(self.tiler.halo, _MARGIN), size[0])
-        band = min(tall, _ROWS + 2 * _MARGIN) * (3 + 10 * self.scale**2) if colour else 0
+        band = min(tall, _rows(size[1]) + 2 * _MARGIN) * (3 + 10 * self.scale**2) if colour else 0
         return self.tiler.nbytes(size) + 4 * size[1] * (band + tall * (4 if colour else 1))
 
     def strips(
@@ -99,7 +100,7 @@ class Enlarger:
     def _bands(self, read: Callable[[int, int], Tensor], size: Size, told: OnProgress | None) -> Iterator[Tensor]:
         """Strips in bands of fewer rows, as what is made of them would take more memory than they do."""
         for strip in self.tiler.strips(read, size, told):
-            yield from strip[0].split(_ROWS * self.scale, dim=1)
+            yield from strip[0].split(_rows(size[1]) * self.scale, dim=1)
 
     def _by_luma(self, read: ReadRows, size: Size, told: OnProgress | None) -> Iterator[npt.NDArray]:
         """Luma through the network, blue and red differences by the filter."""
@@ -167,6 +168,12 @@ class _Seen:
         both = torch.stack([(planes[2] - luma) / _BLUE, (planes[0] - luma) / _RED]).numpy()
         larger = halfpixel.resize(both, scale=(scale, scale), axes=(1, 2), filter=CHROMA)
         return larger[:, (start - low) * scale : (stop - low) * scale]
+
+
+def _rows(width: int) -> int:
+    """How many rows' colour is worked on at a time."""
+    least, most = _ROWS
+    return max(least, min(most, _BAND // width))
 
 
 def _planes(rows: npt.NDArray, dtype: torch.dtype) -> Tensor:

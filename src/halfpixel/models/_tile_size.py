@@ -23,6 +23,11 @@ small networks two to three times as fast as on whole images."""
 BASE_ELSEWHERE = 1024
 SHARE = 24
 """A tile's side is this many halos at least, memory allowing: no more than 17% is computed twice."""
+STRIP = 1 << 19
+"""Input pixels that a strip of tiles across the picture has at most: tiles of wide pictures are lower and wider, so
+that what is held beside a tile does not grow with the picture ..."""
+LEAST = 12
+"""... but no lower than this many halos."""
 _PROBE = 24
 _MOST = 1 << 30  # bytes for one tile on the CPU unless a limit is given
 _SCRATCH = 2.0  # convolutions keep copies of what they read and write in an order of their own
@@ -172,3 +177,12 @@ def fitting(size: Size, halo: int, stride: int, pixel_bytes: float, memory: int,
     side = max(stride, side // stride * stride)
     height, width = (min(side, up_to(n, stride)) for n in size)
     return height, width
+
+
+def lowered(tile: Size, size: Size, halo: int, stride: int) -> Size:
+    """A tile as one of as many pixels, halo and all, whose strip across pictures of ``size`` has `STRIP` at most."""
+    height, width = tile
+    margin = 2 * up_to(halo, stride)
+    low = min(height, max(STRIP // max(size[1], 1), LEAST * halo, stride) // stride * stride)
+    wide = max(width, ((height + margin) * (width + margin) // (low + margin) - margin) // stride * stride)
+    return low, min(wide, up_to(size[1], stride))

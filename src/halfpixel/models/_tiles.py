@@ -75,7 +75,10 @@ class Tiler:
         if not self.exact:  # whole, where there is room
             base = max(size)
         memory = _tile_size.allowed(self.device, self.memory)
-        return _tile_size.fitting(size, self.halo, self.multiple, self.facts.pixel_bytes, memory, base)
+        tile = _tile_size.fitting(size, self.halo, self.multiple, self.facts.pixel_bytes, memory, base)
+        if self.exact and self.device.type == "cpu":
+            tile = _tile_size.lowered(tile, size, self.halo, self.multiple)
+        return tile
 
     def blends(self, size: Size) -> bool:
         """Whether pictures of that size come out other than in one piece."""
