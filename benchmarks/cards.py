@@ -16,10 +16,12 @@ import numpy.typing as npt
 import halfpixel
 from halfpixel import metrics, models
 from halfpixel.models._load import WEIGHTS, read
+from halfpixel.train._pictures import read_rgb
 from halfpixel.train.photos import Photo, open_photos
 
+from .network_quality import METHODS, cut
+
 Array = npt.NDArray[np.uint8]
-METHODS = {"bicubic": {"like": "matlab.bicubic"}, "lanczos3": {"filter": "lanczos3"}}
 
 
 def _jpeg(picture: Array) -> Array:
@@ -45,18 +47,11 @@ ORIGINS: dict[str, Callable[[Array, int], Array]] = {
 }
 
 
-def opened(photo: Photo, scale: int) -> Array:
-    """RGB, cut to a multiple of the scale."""
-    pixels = halfpixel.io.read(photo.path).pixels
-    rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, -1)
-    return np.ascontiguousarray(rgb[: rgb.shape[0] // scale * scale, : rgb.shape[1] // scale * scale])
-
-
 def scores(model: Any, photos: Sequence[Photo], origin: Callable[[Array, int], Array]) -> dict[str, dict[str, Any]]:
     """PSNR and SSIM by the protocol sr-y of each photo, by the network and by each of METHODS."""
     found: dict[str, dict[str, Any]] = {}
     for photo in photos:
-        high = opened(photo, model.scale)
+        high = cut(read_rgb(photo.path), model.scale)
         low, row = origin(high, model.scale), {}
         for name, how in METHODS.items():
             row[name] = metrics.measure(

@@ -22,7 +22,7 @@ from .rows import Effort, set_threads
 
 TARGETS = {2: 0.7}  # dB over bicubic; at other scales more than Lanczos, which is better than bicubic
 _SHRINK = "matlab.bicubic"
-_METHODS = {"bicubic": {"like": "matlab.bicubic"}, "lanczos3": {"filter": "lanczos3"}}
+METHODS = {"bicubic": {"like": "matlab.bicubic"}, "lanczos3": {"filter": "lanczos3"}}
 Pixels = npt.NDArray[np.uint8]
 Enlarge = Callable[[Pixels, tuple[int, int]], Any]
 
@@ -41,7 +41,7 @@ def run(name: str | PathLike[str], effort: Effort, quick: bool = False) -> Measu
     set_threads(effort.threads)
     model = load(name)
     pairs = [pair(high, model.scale) for high in originals(quick)]
-    found = {method: _mean(pairs, model.scale, _by(options)) for method, options in _METHODS.items()}
+    found = {method: _mean(pairs, model.scale, _by(options)) for method, options in METHODS.items()}
     ours = _mean(pairs, model.scale, lambda low, size: enlarge(model, low))
     gain = ours - found["bicubic"]
     target = TARGETS.get(model.scale, max(found["lanczos3"] - found["bicubic"], 0.0))
@@ -61,9 +61,14 @@ def originals(quick: bool = False) -> list[Pixels]:
 
 def pair(high: Pixels, scale: int) -> tuple[Pixels, Pixels]:
     """A picture cut to a multiple of the scale, and its small version: (low, high)."""
-    rows, columns = (n // scale for n in high.shape[:2])
-    high = high[: rows * scale, : columns * scale]
-    return halfpixel.resize_image(high, (rows, columns), like=_SHRINK), high
+    high = cut(high, scale)
+    return halfpixel.resize_image(high, (high.shape[0] // scale, high.shape[1] // scale), like=_SHRINK), high
+
+
+def cut(high: Pixels, scale: int) -> Pixels:
+    """A picture without what is beyond the largest multiple of the scale."""
+    rows, columns = (n // scale * scale for n in high.shape[:2])
+    return high[:rows, :columns]
 
 
 def _by(options: dict[str, str]) -> Enlarge:
