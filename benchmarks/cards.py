@@ -40,7 +40,7 @@ def shrunk(picture: Array, scale: int, **how: Any) -> Array:
 # How small photos came about: first as in training, then otherwise.
 ORIGINS: dict[str, Callable[[Array, int], Array]] = {
     "shrunk by MATLAB's bicubic, as in training": lambda x, s: shrunk(x, s, like="matlab.bicubic"),
-    "the same, then JPEG of quality 75": lambda x, s: _jpeg(shrunk(x, s, like="matlab.bicubic")),
+    "shrunk so, then JPEG of quality 75": lambda x, s: _jpeg(shrunk(x, s, like="matlab.bicubic")),
     "shrunk by area means": lambda x, s: shrunk(x, s, filter="area"),
     "shrunk by a Gaussian, which blurs more": lambda x, s: shrunk(x, s, filter="gaussian"),
     "shrunk by nearest, which aliases": lambda x, s: shrunk(x, s, filter="nearest", antialias=False),
@@ -96,36 +96,57 @@ def _photos(split: str) -> str:
     return "; ".join(rows)
 
 
+_CARD = """# {name}
+
+{kind} x{scale}, {parameters} parameters, {size} KiB. One channel: BT.601 luma in studio range, over 0 to 1;
+`halfpixel upscale --model` and `halfpixel.models.enlarge` enlarge the chroma by cubic interpolation.
+
+## Training
+
+```sh
+python -m halfpixel.train.photos photos
+{command}
+```
+
+Seed {seed}. The weights are averages over steps, those after step {steps}, which did best on the validation photos.
+
+- Learned from: {train}.
+- Chosen by: {validation}.
+
+The weights are under the licence of the package (MIT).
+
+## Scores on photos that it has not seen
+
+{held}.
+
+PSNR in dB and SSIM by the protocol `sr-y`: cut to a multiple of the scale, shrunk by MATLAB's bicubic, rounded to 8
+bits, luma, a border of {scale} pixels left out.
+
+{table}
+
+## Where it loses
+
+The gain is least on {least}. It is a small network: it sharpens edges, and invents no texture. It learned to undo one
+way of shrinking; by the mean PSNR of other ways {losses}.
+
+{origins}
+"""
+
+
 def card(file: Path) -> str:
     """The page of one file of weights."""
     model, (_, about) = models.load(file), read(file)
     held = open_photos("held-out")
     origins, lost = _origins(model, held)
     found = scores(model, held, next(iter(ORIGINS.values())))
-    least = min(found, key=lambda f: found[f]["network"].psnr - found[f]["bicubic"].psnr)
-    count = sum(p.numel() for p in model.parameters())
-    losses = f"It loses to the filters where small photos were {' or '.join(lost)}." if lost else (
-        "It lost to the filters in none of these rows."
+    said = f"it loses to the better filter where photos were {' or '.join(lost)}" if lost else "it is ahead too"
+    return _CARD.format(
+        name=file.stem, kind=type(model).__name__, scale=model.scale, size=file.stat().st_size // 1024,
+        parameters=sum(p.numel() for p in model.parameters()), command=about["command"], seed=about["seed"],
+        steps=about["steps"], train=_photos("train"), validation=_photos("validation"), held=_photos("held-out"),
+        table="\n".join(_table(found)), losses=said, origins="\n".join(origins),
+        least=min(found, key=lambda f: found[f]["network"].psnr - found[f]["bicubic"].psnr),
     )  # fmt: skip
-    return "\n".join([
-        f"# {file.stem}", "",
-        f"{type(model).__name__} x{model.scale}, {count} parameters, {file.stat().st_size // 1024} KiB. One channel: BT.601 luma in studio",
-        "range, 0 to 1; `halfpixel upscale --model` and `halfpixel.models.enlarge` enlarge the chroma by cubic interpolation.", "",
-        "## Training", "",
-        "```sh", "python -m halfpixel.train.photos photos", about["command"], "```", "",
-        f"Seed {about['seed']}, {about['steps']} steps. The weights are averages over steps, the best of the run on the validation photos.", "",
-        f"- Learned from: {_photos('train')}.", f"- Chosen by: {_photos('validation')}.", "",
-        "The weights are under the licence of the package (MIT).", "",
-        "## Scores on photos that it has not seen", "",
-        f"{_photos('held-out')}.", "",
-        "PSNR in dB and SSIM by the protocol `sr-y`: cut to a multiple of the scale, shrunk by MATLAB's bicubic, rounded to 8 bits, luma, a border",
-        f"of {model.scale} pixels left out.", "",
-        *_table(found), "",
-        "## Where it loses", "",
-        f"The gain is least on {least}. It is a small network: it sharpens edges, and invents no texture. It learned to undo one kind of shrinking;",
-        f"mean PSNR for others, beside the better filter: {losses}", "",
-        *origins, "",
-    ])  # fmt: skip
 
 
 def ship(runs: Path) -> None:
@@ -136,9 +157,10 @@ def ship(runs: Path) -> None:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         given = config["options"]
         command = (
-            f"halfpixel train sr photos/train --validation photos/validation --model {about['model']} --scale {given['scale']} "
-            f"--patch {given['patch']} \\\n  --max-steps {given['max_steps']} --learning-rate {given['learning_rate']} "
-            f"--epoch-steps {given['epoch_steps']} --seed {given['seed']} -o runs/{run.name}"
+            f"halfpixel train sr photos/train --validation photos/validation --model {about['model']} "
+            f"--scale {given['scale']} \\\n  --patch {given['patch']} --max-steps {given['max_steps']} "
+            f"--learning-rate {given['learning_rate']} --epoch-steps {given['epoch_steps']} "
+            f"--seed {given['seed']} -o runs/{run.name}"
         )
         models.save(
             models.load(run / "model.safetensors"), WEIGHTS / f"{run.name}.safetensors", command=command,
