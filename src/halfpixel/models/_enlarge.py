@@ -14,6 +14,7 @@ from torch import Tensor
 import halfpixel
 from halfpixel.errors import HalfpixelError, HalfpixelTypeError, HalfpixelValueError, describe_call
 
+from ._probe import channels_of
 from ._tiles import OnProgress, Tiler, blended
 from ._windows import Size
 
@@ -42,7 +43,10 @@ class Enlarger:
 
     def __init__(self, model: Any, name: str | None = None, **options: Any) -> None:
         self.name = type(model).__name__ if name is None else name
-        channels = getattr(model, "in_channels", None) or _first_channels(model)
+        channels = channels_of(model)
+        if channels is None:
+            works = "an attribute in_channels: 1, which is gray, or 3, which is RGB"
+            raise HalfpixelValueError(f"{self.name} does not tell how many channels it takes", works)
         if channels not in (1, 3):
             raise HalfpixelValueError(f"{self.name} takes {channels} channels", "a network of gray (1) or RGB (3)")
         self.tiler = Tiler(model, channels, **options)
@@ -205,15 +209,6 @@ def _store(planes: npt.NDArray, out: npt.NDArray) -> None:
     rounded = values.mul(full).add_(0.5).floor_().clamp_(0, full).numpy()
     for channel, plane in enumerate(rounded):
         out[..., channel] = plane
-
-
-def _first_channels(model: Any) -> int | None:
-    """What the first layer with channels reads."""
-    for module in model.modules():
-        if hasattr(module, "in_channels"):
-            before = any(isinstance(one, torch.nn.PixelUnshuffle) for one in model.modules())
-            return None if before else int(module.in_channels)
-    return None
 
 
 def _checked(image: Any) -> bool:
