@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import halfpixel
+from halfpixel._bt601 import BLACK, LUMA, SPAN
 from halfpixel.errors import HalfpixelError, HalfpixelTypeError, HalfpixelValueError, describe_call
 
 from ._probe import channels_of
@@ -23,11 +24,8 @@ ReadRows = Callable[[int, int], npt.NDArray]
 CHROMA = "cubic"
 _ROWS = 64  # of the input, whose colour is worked on at a time
 _MARGIN = 4  # rows beside a strip that the chroma's filter reads, with room
-# ITU-R BT.601: weights of R, G and B. Networks of luma see it in studio range, as MATLAB's rgb2ycbcr and the papers have it:
-# black is 16 and white 235 of 255.
-_LUMA = (0.299, 0.587, 0.114)
-_BLUE, _RED = 2 * (1 - _LUMA[2]), 2 * (1 - _LUMA[0])
-_BLACK, _SPAN = 16 / 255, 219 / 255
+_BLUE, _RED = 2 * (1 - LUMA[2]), 2 * (1 - LUMA[0])
+_BLACK, _SPAN = BLACK / 255, SPAN / 255
 
 
 class Enlarger:
@@ -184,7 +182,7 @@ def _planes(rows: npt.NDArray, dtype: torch.dtype) -> Tensor:
 
 
 def _luma(planes: Tensor) -> Tensor:
-    return _LUMA[0] * planes[0] + _LUMA[1] * planes[1] + _LUMA[2] * planes[2]
+    return LUMA[0] * planes[0] + LUMA[1] * planes[1] + LUMA[2] * planes[2]
 
 
 def _rgb(luma: Tensor, chroma: npt.NDArray) -> Tensor:
@@ -192,8 +190,8 @@ def _rgb(luma: Tensor, chroma: npt.NDArray) -> Tensor:
     out = torch.empty(3, *luma.shape)
     torch.add(luma, red, alpha=_RED, out=out[0])
     torch.add(luma, blue, alpha=_BLUE, out=out[2])
-    torch.sub(luma, red, alpha=_RED * _LUMA[0] / _LUMA[1], out=out[1])
-    out[1].sub_(blue, alpha=_BLUE * _LUMA[2] / _LUMA[1])
+    torch.sub(luma, red, alpha=_RED * LUMA[0] / LUMA[1], out=out[1])
+    out[1].sub_(blue, alpha=_BLUE * LUMA[2] / LUMA[1])
     return out
 
 
