@@ -20,7 +20,7 @@ NAMES = "import sys, json; before = set(sys.modules); import {}; print(json.dump
 # A module may import from its own room and from the rooms above it. `_native` is the compiled extension.
 ORDER = (
     ("errors", "_native"),
-    ("_memory", "_sizes", "filters", "grids", "edges"),
+    ("_bt601", "_memory", "_sizes", "filters", "grids", "edges"),
     ("_solve", "_band"),
     ("_axis", "_spline", "_votes", "_recipe", "_request", "_conventions", "_plan", "presets"),
     ("backends",),

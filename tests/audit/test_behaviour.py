@@ -208,3 +208,12 @@ def test_the_picture_is_drawn_in_the_formats_names(tmp_path):
     halfpixel.audit(nn.Upsample(scale_factor=2, mode="linear")).plot(tmp_path / "signal.png")
     with pytest.raises(ValueError, match="no picture of format 'xyz'"):
         found.plot(tmp_path / "a.xyz")
+
+
+def test_max_pooling_takes_the_first_of_equals_of_a_constant():
+    """The gradient at a constant is 0 for three pixels of four, and at pictures it is not: no fault."""
+    pooled = nn.Sequential(nn.MaxPool2d(2), nn.Upsample(scale_factor=2, mode="bilinear"))
+    found = halfpixel.audit(pooled, in_channels=1)["gradient"]
+    assert found.verdict == "warning" and found.number > 1 and "max pooling" in found.sentence
+    strided = nn.Sequential(nn.AvgPool2d(1, stride=2), nn.Upsample(scale_factor=2, mode="bilinear"))
+    assert halfpixel.audit(strided, in_channels=1)["gradient"].verdict == "fail"  # three of four are never looked at

@@ -43,7 +43,7 @@ EXPECTED = {
     "down blur_pool": "",
     "down carafe": "gradient shift border",
     "down haar_pool": "gradient",
-    "down max_pool": "gradient",
+    "down max_pool": "; gradient",
     "down pixel_unshuffle": "",
     "down resize": "; overshoot noise",
     "down strided_conv": "gradient shift; border",

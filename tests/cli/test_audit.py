@@ -19,6 +19,9 @@ def make(stride=2):
 def twice(x):
     return F.interpolate(x, scale_factor=2, mode="bicubic")
 
+def broken():
+    raise RuntimeError("no weights here")
+
 built = torch.nn.Upsample(scale_factor=2)
 number = 3
 """
@@ -27,6 +30,7 @@ number = 3
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     (tmp_path / "audited_here.py").write_text(MINE)
+    (tmp_path / "broken_here.py").write_text("1 / 0")
     monkeypatch.chdir(tmp_path)
 
 
@@ -61,6 +65,8 @@ def test_the_picture(run, mine, tmp_path):
         ("audited_here:nothing",),
         ("no_such_module_here:make",),
         ("audited_here:number",),
+        ("audited_here:broken",),
+        ("broken_here:make",),
         ("audited_here:make", "--option", "stride"),
         ("audited_here:make", "--option", "size=3"),
         ("audited_here:built", "--option", "a=1"),

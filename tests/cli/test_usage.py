@@ -216,7 +216,7 @@ def test_without_the_extra_it_says_what_to_install(library, folder):
 
 def test_every_verb_explains_itself(run):
     names = [command.name for command in app.registered_commands]
-    assert names == ["upscale", "resize", "compare", "eval", "show", "info", "explain", "list"]
+    assert names == ["upscale", "resize", "compare", "eval", "show", "audit", "info", "explain", "list"]
     for name in names:
         assert "Usage" in run(name, "--help").stdout
 

@@ -178,7 +178,7 @@ class TwoChannels(torch.nn.Module):
         (TwoChannels(), np.zeros((4, 4), np.uint8), "takes 2 channels"),
         (torch.nn.Conv2d(1, 2, 3, padding=1), np.zeros((4, 4), np.uint8), "makes 2 channels of 1"),
         (torch.nn.Conv2d(1, 1, 3), np.zeros((4, 4), np.uint8), "scale is unknown|not return|fails"),
-        (torch.nn.Identity(), np.zeros((4, 4), np.uint8), "takes None channels"),
+        (torch.nn.Identity(), np.zeros((4, 4), np.uint8), "does not tell how many channels"),
     ],
 )
 def test_refused(model, picture, message):

@@ -188,3 +188,26 @@ def test_intervals_of_convolutions(kernel, stride, pad, dilation, first, more):
     blocks = {o // stride for o in out}
     assert span.shuffled(stride, 2) == (min(blocks) - 2, max(blocks) + 2)
     assert span.unshuffled(stride) == (span.first * stride, span.last * stride + stride - 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_networks_that_begin_with_an_unshuffle(channels, dtype):
+    """The first convolution takes more channels than the picture has."""
+    net = torch.nn.Sequential(
+        torch.nn.PixelUnshuffle(4),
+        torch.nn.Conv2d(16 * channels, 5, 3, padding=1),
+        torch.nn.Conv2d(5, 64 * channels, 3, padding=1),
+        torch.nn.PixelShuffle(8),
+    ).to(dtype)
+    assert reach_of(net) == reach_of(net, channels) == Reach(8, 4)
+    assert models.Enlarger(net).channels == channels
+
+
+def test_channels_that_no_layer_tells_are_asked_for():
+    odd = torch.nn.Sequential(torch.nn.PixelUnshuffle(2), torch.nn.Conv2d(9, 4, 1), torch.nn.PixelShuffle(2))
+    for net in (odd, torch.nn.Upsample(scale_factor=2)):
+        with pytest.raises(ValueError, match="in_channels"):
+            reach_of(net)
+        with pytest.raises(ValueError, match="does not tell how many channels"):
+            models.Enlarger(net)

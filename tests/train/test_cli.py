@@ -115,3 +115,36 @@ def test_an_interrupted_run_ends_with_status_130_and_can_be_resumed(photos, tmp_
     assert "--resume" in shown.stderr and not (tmp_path / "run/model.safetensors").exists()
     again = run("sr", photos, "-o", tmp_path / "run", "--resume", "--quiet", "--json")
     assert json.loads(again.stdout)["steps"] == 5
+
+
+def test_zeros_are_given(photos, tmp_path):
+    """A 0 is no option that was left out: `--pictures 0` and `--scale 0` mean what they say."""
+    small = [*QUICK, "--model-option", "widths=[4, 4]"]
+    run("sr", photos, "-o", tmp_path / "run", *small, "--pictures", 0, "--seed", 0)
+    assert not (tmp_path / "run/pictures").exists()
+    for wrong in (("--scale", 0), ("--seed", -1), ("--checkpoint-every", 0), ("--pictures", -1)):
+        shown = run("sr", photos, "-o", tmp_path / "wrong", *small, *wrong, status=2)
+        assert f"is {wrong[1]}" in shown.stderr
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_standard_output_is_for_the_result(photos, tmp_path):
+    small = [one for one in QUICK if one != "--quiet"]
+    shown = run("sr", photos, "-o", tmp_path / "run", *small, "--model-option", "widths=[4, 4]", "--json")
+    assert json.loads(shown.stdout)["steps"] == 3
+    assert "Epoch" in shown.stderr and "psnr" in shown.stderr
+
+
+def test_what_cannot_be_written_or_read_is_said_in_a_sentence(photos, tmp_path):
+    small = [*QUICK, "--model-option", "widths=[4, 4]"]
+    (tmp_path / "file").write_text("no folder")
+    shown = run("sr", photos, "-o", tmp_path / "file/run", *small, status=1)
+    assert shown.stderr.startswith("halfpixel: ") and "file" in shown.stderr
+    run("sr", photos, "-o", tmp_path / "run", *small)
+    (tmp_path / "run/checkpoints/last.ckpt").write_bytes(b"no checkpoint")
+    assert (
+        "last.ckpt: it is no checkpoint"
+        in run("sr", photos, "-o", tmp_path / "run", "--resume", *small, status=2).stderr
+    )
+    (tmp_path / "run/config.json").write_text("{")
+    assert "config.json is damaged" in run("sr", photos, "-o", tmp_path / "run", "--resume", *small, status=2).stderr

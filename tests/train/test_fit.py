@@ -51,7 +51,7 @@ def validated(photos: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_segmentation_learns_the_shapes(scenes, tmp_path):
     result = fit(
-        "segmentation", scenes, run=tmp_path / "run", classes=3, patch=32, batch_size=8, max_steps=60, epoch_steps=30,
+        "segmentation", scenes, run=tmp_path / "run", classes=3, patch=32, batch_size=8, max_steps=30, epoch_steps=15,
         learning_rate=1e-2, ema=0.9, model_options={"width": 8, "depth": 2}, loss="cross_entropy+dice", **QUICK,
     )  # fmt: skip
     # All background would be 0.3 at most.
@@ -69,7 +69,7 @@ def test_an_autoencoder_learns_to_give_back_its_input(photos, tmp_path):
     with torch.no_grad():
         (before, _) = task.scores(next(iter(data.val_dataloader())))["psnr"]
     result = fit(
-        "autoencoder", photos, run=tmp_path / "run", patch=32, batch_size=8, max_steps=100, epoch_steps=100,
+        "autoencoder", photos, run=tmp_path / "run", patch=32, batch_size=8, max_steps=60, epoch_steps=60,
         learning_rate=4e-3, ema=0.95, model_options={"widths": (16, 16, 16), "norm": "none"}, **QUICK,
     )  # fmt: skip
     assert result.metrics["psnr"] > max(before + 4, 17)  # a flat picture of the mean colour has 13

@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+from torch.nn.modules.pooling import _AdaptiveMaxPoolNd, _MaxPoolNd
+
 from halfpixel.errors import HalfpixelError, describe_call
 
 from . import _geometry, _levels, _patterns
@@ -17,6 +20,8 @@ _WORDS = {
     "checkerboard": "makes a checkerboard", "shift": "shifts content", "border": "changes borders",
     "overshoot": "overshoots", "shift-equivariance": "depends on where things are",
 }  # fmt: skip
+
+_POOLS = ("max_pool", "max_unpool")  # of `halfpixel.upsamplers`; where indices are used, they were made
 
 
 def audit(
@@ -76,6 +81,9 @@ def _audited(subject: Subject) -> Audit:
     number, sentence, pictures["gradient"] = _patterns.gradient(subject)
     if number is not None and number > TABLE["gradient"].limit and _fractional(subject):
         add("gradient", number, "input pixels have unequal shares, as most fractional scales give", verdict="warning")
+    elif number is not None and number > TABLE["gradient"].limit and _pools(subject):
+        said = "of a constant, input pixels have unequal shares: max pooling takes the first of equals"
+        add("gradient", number, said, verdict="warning")
     else:
         add("gradient", number, sentence)
     moved = _geometry.shift(subject)
@@ -133,6 +141,16 @@ def _level_checks(subject: Subject, levels: Any, keeps: bool, add: Any, pictures
 
 def _fractional(subject: Subject) -> bool:
     return any(s.numerator > 1 and s.denominator > 1 for s in subject.scale)
+
+
+def _pools(subject: Subject) -> bool:
+    """Whether there is max pooling, whose gradient at a constant says nothing of that at pictures."""
+    parts = subject.module.modules() if isinstance(subject.module, torch.nn.Module) else ()
+    return any(
+        isinstance(part, (_MaxPoolNd, _AdaptiveMaxPoolNd))
+        or getattr(getattr(part, "entry", None), "name", "") in _POOLS
+        for part in parts
+    )
 
 
 def _limit(subject: Subject, name: str) -> float:

@@ -78,6 +78,8 @@ def _made(subject: str, options: dict[str, Any]) -> Any:
             value = getattr(value, part)
     except (ImportError, AttributeError) as error:
         raise typer.BadParameter(f"{subject!r} cannot be found: {error}") from None
+    except Exception as error:  # of the module's own code
+        raise typer.BadParameter(f"{name!r} cannot be imported: {_said(error)}") from None
     finally:
         sys.path.remove(os.getcwd())
     return _called(subject, value, options)
@@ -94,8 +96,12 @@ def _called(subject: str, value: Any, options: dict[str, Any]) -> Any:
         raise typer.BadParameter(f"{subject!r} is no factory: a {type(value).__name__}")
     try:
         return built(value, options)
-    except (TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{subject!r} with {options} failed: {error}") from None
+    except Exception as error:  # of the factory's own code
+        raise typer.BadParameter(f"{subject!r} with {options} failed: {_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _takes_one(value: Any) -> bool:

@@ -140,10 +140,11 @@ def command(task: str, about: str, options: tuple[Option, ...]) -> Callable[...,
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:
     """What was given, as `fit` takes it."""
-    values = {name: value for name, value in given.items() if value not in (None, False, [], ())}
+    # By identity: a 0 is given, though 0 == False.
+    values = {n: v for n, v in given.items() if v is not None and v is not False and v not in ([], ())}
     if "augment" in values:
         values["augment"] = False
-    if given.get("ema") == 0:
+    if values.get("ema") == 0:
         values["ema"] = None
     if "model_options" in values:
         values["model_options"] = dict(_assignment(text) for text in values["model_options"])
@@ -194,6 +195,9 @@ def _interruptible(folder: str) -> Iterator[None]:
             raise
         typer.echo(f"halfpixel: stopped; to go on from the last checkpoint: --resume -o {folder}", err=True)
         raise typer.Exit(130) from None
+    except OSError as error:  # of folders that cannot be written to, of disks that are full
+        typer.echo(f"halfpixel: {error.strerror or error}: {error.filename or folder}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _report(result: Any, quiet: bool, json: bool) -> None:

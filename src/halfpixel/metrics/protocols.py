@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from halfpixel._bt601 import BLACK, SPAN, STUDIO
 from halfpixel.errors import HalfpixelValueError, unknown_name
 
 Array = NDArray[np.float64]
@@ -36,8 +37,8 @@ class Protocol:
 def _y(levels: Array) -> Array:
     """BT.601 luma in studio range, 16 ... 235, not rounded; a gray image counts as R = G = B."""
     if levels.shape[-1] == 1:
-        return 16 + levels * (219 / PEAK)
-    return 16 + levels @ (np.array([[65.481], [128.553], [24.966]]) / PEAK)
+        return BLACK + levels * (SPAN / PEAK)
+    return BLACK + levels @ (np.array(STUDIO)[:, None] / PEAK)
 
 
 CHANNELS: Mapping[str, Callable[[Array], Array]] = {"y": _y, "all": lambda levels: levels}

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 import halfpixel
+from halfpixel._bt601 import BLACK, LUMA, SPAN
 from halfpixel.errors import HalfpixelError, HalfpixelTypeError, HalfpixelValueError, describe_call
 
+from ._probe import channels_of
 from ._tiles import OnProgress, Tiler, blended
 from ._windows import Size
 
@@ -23,10 +25,8 @@ CHROMA = "cubic"
 _ROWS = (16, 64)  # of the input, at least and at most, whose colour is worked on at a time: of wide pictures fewer
 _BAND = 1 << 17  # input pixels of these rows
 _MARGIN = 4  # rows beside a strip that the chroma's filter reads, with room
-# ITU-R BT.601: weights of R, G and B. Networks see luma in studio range, as MATLAB's rgb2ycbcr and papers have it.
-_LUMA = (0.299, 0.587, 0.114)
-_BLUE, _RED = 2 * (1 - _LUMA[2]), 2 * (1 - _LUMA[0])
-_BLACK, _SPAN = 16 / 255, 219 / 255
+_BLUE, _RED = 2 * (1 - LUMA[2]), 2 * (1 - LUMA[0])
+_BLACK, _SPAN = BLACK / 255, SPAN / 255
 
 
 class Enlarger:
@@ -42,7 +42,10 @@ class Enlarger:
 
     def __init__(self, model: Any, name: str | None = None, **options: Any) -> None:
         self.name = type(model).__name__ if name is None else name
-        channels = getattr(model, "in_channels", None) or _first_channels(model)
+        channels = channels_of(model)
+        if channels is None:
+            works = "an attribute in_channels: 1, which is gray, or 3, which is RGB"
+            raise HalfpixelValueError(f"{self.name} does not tell how many channels it takes", works)
         if channels not in (1, 3):
             raise HalfpixelValueError(f"{self.name} takes {channels} channels", "a network of gray (1) or RGB (3)")
         self.tiler = Tiler(model, channels, **options)
@@ -186,7 +189,7 @@ def _planes(rows: npt.NDArray, dtype: torch.dtype) -> Tensor:
 
 
 def _luma(planes: Tensor) -> Tensor:
-    return _LUMA[0] * planes[0] + _LUMA[1] * planes[1] + _LUMA[2] * planes[2]
+    return LUMA[0] * planes[0] + LUMA[1] * planes[1] + LUMA[2] * planes[2]
 
 
 def _rgb(luma: Tensor, chroma: npt.NDArray) -> Tensor:
@@ -194,8 +197,8 @@ def _rgb(luma: Tensor, chroma: npt.NDArray) -> Tensor:
     out = torch.empty(3, *luma.shape)
     torch.add(luma, red, alpha=_RED, out=out[0])
     torch.add(luma, blue, alpha=_BLUE, out=out[2])
-    torch.sub(luma, red, alpha=_RED * _LUMA[0] / _LUMA[1], out=out[1])
-    out[1].sub_(blue, alpha=_BLUE * _LUMA[2] / _LUMA[1])
+    torch.sub(luma, red, alpha=_RED * LUMA[0] / LUMA[1], out=out[1])
+    out[1].sub_(blue, alpha=_BLUE * LUMA[2] / LUMA[1])
     return out
 
 
@@ -211,15 +214,6 @@ def _store(planes: npt.NDArray, out: npt.NDArray) -> None:
     rounded = values.mul(full).add_(0.5).floor_().clamp_(0, full).numpy()
     for channel, plane in enumerate(rounded):
         out[..., channel] = plane
-
-
-def _first_channels(model: Any) -> int | None:
-    """What the first layer with channels reads."""
-    for module in model.modules():
-        if hasattr(module, "in_channels"):
-            before = any(isinstance(one, torch.nn.PixelUnshuffle) for one in model.modules())
-            return None if before else int(module.in_channels)
-    return None
 
 
 def _checked(image: Any) -> bool:

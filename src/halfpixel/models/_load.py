@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import re
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from ._base import Network, State
 from ._recognise import made_of
 from ._registry import create
 
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 WEIGHTS = Path(__file__).parent / "weights"
 _Path = str | os.PathLike[str]
 
@@ -99,11 +103,23 @@ def read(file: Path) -> tuple[Any, dict[str, str]]:
     if file.suffix.lower() == ".safetensors":
         return _read_safetensors(file)
     try:
-        return torch.load(file, map_location="cpu", weights_only=True), {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that fail below all the same
+            return torch.load(file, map_location="cpu", weights_only=True), {}
     except Exception as error:  # zip, pickle, struct and runtime errors, by what is broken
-        first = str(error).strip().partition("\n")[0] or type(error).__name__
         works = "a whole checkpoint of tensors, numbers and texts; other objects are not loaded, as loading runs code"
-        raise HalfpixelValueError(f"it is no checkpoint that can be read safely: {first}", works) from None
+        why = f"it is no checkpoint that can be read safely: {_unread(error)}"
+        raise HalfpixelValueError(why, works) from None
+
+
+def _unread(error: Exception) -> str:
+    """What is wrong with a pickle or zip; torch's own advice to run its code is left out."""
+    text = str(error)
+    if named := _GLOBAL.search(text):
+        return f"it holds {named[1]}, which is code or an object"
+    if isinstance(error, pickle.UnpicklingError) or not text.strip() or text.strip().isdigit():
+        return "it is damaged, or no checkpoint at all"
+    return text.strip().partition("\n")[0]
 
 
 def _read_safetensors(file: Path) -> tuple[State, dict[str, str]]:
@@ -126,6 +142,8 @@ def _found(path: _Path) -> Path:
         return file
     if str(path) in list_weights():
         return WEIGHTS / f"{path}.safetensors"
+    if file.is_dir():
+        raise _NoFile(f"{str(path)!r} is a folder", "a file in it")
     names = ", ".join(list_weights()) or "none"
     raise _NoFile(f"there is no file {str(path)!r}", f"a path that exists, or a name of shipped weights: {names}")
 

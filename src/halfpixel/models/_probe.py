@@ -35,7 +35,7 @@ def reach_of(module: Any, in_channels: int | None = None, limit: int = 192) -> R
     of pixels is changed, to NaN and to large numbers, and `halo` is how far results change; at last a crop has to
     equal the whole. It is no proof: paths that these images do not take are not seen, and a weight of 0 counts as one.
     Arguments: module: takes (N, C, H, W) and returns (N, C', H * s, W * s) for a whole s. in_channels: C; None: its
-        attribute, or what its first convolution takes. limit: the largest image to try, in pixels.
+        attribute, or what its first layer takes, before pixel unshuffles. limit: the largest image to try, in pixels.
     Returns: a `Reach`; None where results depend on the whole image, as with instance norm and global attention, where
         no bound is known, as with offsets that are learned, or where no whole s is found.
     Raises: TypeError for what is no module. ValueError where in_channels is unknown.
@@ -57,7 +57,7 @@ def reach_of(module: Any, in_channels: int | None = None, limit: int = 192) -> R
         return None if halo is None else Reach(halo, 1)
     if any(not _is_bounded(m) for m in module.modules()):
         return None
-    channels = _channels(module) if in_channels is None else in_channels
+    channels = channels_of(module) if in_channels is None else in_channels
     if channels is None:
         raise HalfpixelValueError(
             "the module does not tell its input's channels", "in_channels=", describe_call("reach_of", module)
@@ -218,8 +218,17 @@ def _is_bounded(module: Any) -> bool:
     return getattr(module, "padding_mode", "") != "circular" and getattr(module, "edge", "") != "wrap"
 
 
-def _channels(module: Any) -> int | None:
+def channels_of(module: Any) -> int | None:
+    """The channels of a network's input: its attribute, or what its first convolution takes, which pixel unshuffles
+    before it made of fewer; None where that is no whole number, or nothing tells.
+    """
     if isinstance(getattr(module, "in_channels", None), int):
-        return module.in_channels
-    found = (m.in_channels for m in module.modules() if isinstance(m, torch.nn.modules.conv._ConvNd))
-    return next(found, None)
+        return int(module.in_channels)
+    folded = 1
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.PixelUnshuffle):
+            factor = layer.downscale_factor  # of height and width, or of each axis
+            folded *= math.prod(factor) if isinstance(factor, (tuple, list)) else factor**2
+        elif isinstance(getattr(layer, "in_channels", None), int):
+            return layer.in_channels // folded if layer.in_channels % folded == 0 else None
+    return None

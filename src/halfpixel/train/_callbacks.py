@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""What runs beside training: averaged weights, seeds, pictures, atomic checkpoints."""
+"""What runs beside training: a bar, averaged weights, seeds, pictures, atomic checkpoints."""
 
 from __future__ import annotations
 
 import io as streams
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from halfpixel import io
 from halfpixel.errors import HalfpixelValueError
 from halfpixel.train._draws import draws
+
+_SELDOM = 100  # steps between two states of a bar that nobody looks at
 
 
 class Average(WeightAveraging):
@@ -43,6 +47,23 @@ class Average(WeightAveraging):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """The weights stay as they are, for the last checkpoint: a run may be resumed to go on for longer."""
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar on standard error, as standard output is for results; in files and pipes a line now and then."""
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=1 if sys.stderr.isatty() else _SELDOM)
+
+    def init_train_tqdm(self) -> Any:
+        """The bar of an epoch."""
+        with redirect_stdout(sys.stderr):  # which it takes when it is made
+            return super().init_train_tqdm()
+
+    def init_validation_tqdm(self) -> Any:
+        """The bar of a validation."""
+        with redirect_stdout(sys.stderr):
+            return super().init_validation_tqdm()
 
 
 class Seeds(Callback):

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from halfpixel._bt601 import BLACK, STUDIO
 from halfpixel.errors import HalfpixelValueError
 
-# ITU-R BT.601, studio range, for R, G, B in 0 ... 1; black is 16 and white 235 of 255.
-_LUMA, _BLACK = (65.481 / 255, 128.553 / 255, 24.966 / 255), 16 / 255
+_LUMA, _BLACK = tuple(weight / 255 for weight in STUDIO), BLACK / 255
 
 
 def luma(x: Any) -> Any:

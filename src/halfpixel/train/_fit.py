@@ -11,12 +11,12 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from halfpixel.errors import HalfpixelError, HalfpixelValueError, describe_call, unknown_name
-from halfpixel.train._callbacks import AtomicCheckpoints, Average, Finite, Pictures, Seeds
+from halfpixel.train._callbacks import AtomicCheckpoints, Average, Bar, Finite, Pictures, Seeds
 from halfpixel.train._data_labels import SegmentationData
 from halfpixel.train._data_photos import AutoencoderData
 from halfpixel.train._data_sr import SuperResolutionData
@@ -80,7 +80,7 @@ def fit(
         resume: go on from last.ckpt where there is one. overwrite: begin anew in a folder that holds a run.
         seed: of weights, order, patches. ema: decay of the averaged weights; None: none.
         checkpoint_every: steps between two writes of last.ckpt. pictures: validation pictures that are shown.
-        progress: a bar. callbacks: more of Lightning's.
+        progress: a bar on standard error. callbacks: more of Lightning's.
         options: those of the task's module (`SuperResolutionTask`: model, loss, learning_rate ...), of its data
             (`SuperResolutionData`: validation, patch, batch_size ...) and of Lightning's Trainer (max_steps,
             max_epochs, max_time, accelerator, devices, num_nodes, strategy, precision ...), each by its own name.
@@ -91,6 +91,7 @@ def fit(
     try:
         if task not in TASKS:
             raise unknown_name("task", task, TASKS)
+        check_counts(seed=(seed, 0), checkpoint_every=(checkpoint_every, 1), pictures=(pictures, 0))
         entry, folder = TASKS[task], Folder(Path(run))
         plan = planned(task, entry.module, entry.data, {"seed": seed, **options})
         given = {"data": str(data), "seed": seed, "ema": ema, **options}
@@ -102,11 +103,18 @@ def fit(
             more = [*callbacks, *beside(folder, seed, ema, pictures, progress), best, last]
             trainer = made_trainer(plan.trainer, folder, more, progress)
             folder.open(config(task, given), resume=resume, overwrite=overwrite)
-            begun = folder.last if resume and folder.last.exists() else None
+            begun = folder.to_go_on_from() if resume else None
             trainer.fit(module, datamodule=source, ckpt_path=begun, weights_only=True)
             return finished(trainer, module, source, folder, best)
     except HalfpixelError as error:
         raise error.in_call(describe_call("fit", task, str(data), run=str(run))) from error
+
+
+def check_counts(**given: tuple[int, int]) -> None:
+    """Raises: ValueError for a number (value, least) that is too small, or beyond what seeds may be."""
+    for name, (value, least) in given.items():
+        if not least <= value < 2**32:
+            raise HalfpixelValueError(f"{name} is {value}", f"{least} to {2**32 - 1}")
 
 
 def made_trainer(flags: Mapping[str, Any], folder: Folder, callbacks: list[Callback], progress: bool) -> pl.Trainer:
@@ -133,7 +141,7 @@ def beside(folder: Folder, seed: int, ema: float | None, pictures: int, progress
     made: list[Callback] = [Seeds(seed), Pictures(folder.pictures, pictures), Finite()]
     if ema is not None:
         made.append(Average(ema))
-    return [*made, TQDMProgressBar()] if progress else made
+    return [*made, Bar()] if progress else made
 
 
 def checkpoints(module: Any, folder: Folder, every: int) -> tuple[ModelCheckpoint, ModelCheckpoint]:

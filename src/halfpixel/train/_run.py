@@ -129,10 +129,28 @@ class Folder:
         """The options of the run in here; none where there is no run yet. Raises: ValueError for another task's run."""
         if not self.config.exists():
             return {}
-        before = json.loads(self.config.read_text(encoding="utf-8"))
+        try:
+            before = dict(json.loads(self.config.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise HalfpixelValueError(
+                f"{self.config} is damaged", "overwrite=True to begin anew, --overwrite"
+            ) from None
         if before.get("task") != task:
             raise HalfpixelValueError(f"{self.root} holds a run of the task {before.get('task')!r}", "another folder")
         return dict(before.get("options", {}))
+
+    def to_go_on_from(self) -> Path | None:
+        """The last checkpoint; None where there is none yet. Raises: ValueError for one that cannot be read."""
+        if not self.last.exists():
+            return None
+        from halfpixel.models._load import read
+
+        try:
+            read(self.last)
+        except HalfpixelValueError as error:
+            works = f"{self.best.name} in its place, or a new run"
+            raise HalfpixelValueError(f"{self.last}: {error.why}", works) from None
+        return self.last
 
     def _check(self, config: Mapping[str, Any]) -> None:
         old, new = self.options(config["task"]), config["options"]
