@@ -130,6 +130,8 @@ The gain is least on {least}. It is a small network: it sharpens edges, and inve
 way of shrinking; by the mean PSNR of other ways {losses}.
 
 {origins}
+
+`halfpixel.audit` says of it: {audit}.
 """
 
 
@@ -144,7 +146,7 @@ def card(file: Path) -> str:
         name=file.stem, kind=type(model).__name__, scale=model.scale, size=file.stat().st_size // 1024,
         parameters=sum(p.numel() for p in model.parameters()), command=about["command"], seed=about["seed"],
         steps=about["steps"], train=_photos("train"), validation=_photos("validation"), held=_photos("held-out"),
-        table="\n".join(_table(found)), losses=said, origins="\n".join(origins),
+        audit=halfpixel.audit(model).verdict, table="\n".join(_table(found)), losses=said, origins="\n".join(origins),
         least=min(found, key=lambda f: found[f]["network"].psnr - found[f]["bicubic"].psnr),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from halfpixel import models, upsamplers  # noqa: E402
 from halfpixel.errors import HalfpixelError  # noqa: E402
+from halfpixel.models._stages import ReflectConv2d  # noqa: E402
 from tests.models.nets import ENTRIES, FREE, QUICK, RESOLVERS, SMALL, images, made, scales  # noqa: E402
 
 ALL = [entry.name for entry in upsamplers.list_upsamplers()]
@@ -115,12 +116,23 @@ def test_the_generator_mirrors_its_borders():
     model = made("generator")
     assert float(model(images(1, 3, 6, 5)).detach().abs().max()) <= 1
     x, stage = images(1, 3, 7, 5, dtype=torch.float64), model.encoder[0][0].double()
-    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    padded = torch.nn.functional.pad(x, (1, 2, 1, 2), mode="reflect")  # of odd sides one pixel more is mirrored behind
     torch.testing.assert_close(stage(x), torch.nn.functional.conv2d(padded, stage.weight, stage.bias, 2))
     one = images(1, 3, 1, 1, dtype=torch.float64)
-    torch.testing.assert_close(stage(one), stage(one.expand(1, 3, 3, 3))[:, :, 1:, 1:])  # a pixel alone is repeated
+    torch.testing.assert_close(stage(one), stage(one.expand(1, 3, 4, 4))[:, :, 1:, 1:])  # a pixel alone is repeated
     assert [s[0].stride for s in model.encoder] == [(2, 2)] * 3
     assert [s[0].out_channels for s in models.Generator().encoder] == [32, 64, 128]
+
+
+def test_mirrored_strides_do_not_shift():
+    """Each result stands in the middle of its block: mirroring the picture mirrors the result."""
+    conv = ReflectConv2d(2, 3, 4, 2).double()
+    with torch.no_grad():
+        conv.weight.copy_(conv.weight + conv.weight.flip(-1, -2))
+    x = images(1, 2, 8, 6, dtype=torch.float64)
+    torch.testing.assert_close(conv(x.flip(-1, -2)), conv(x).flip(-1, -2))
+    with pytest.raises(ValueError, match="shifts at stride 2"):
+        ReflectConv2d(2, 3, 3, 2)
 
 
 def test_segnet_unpools_by_its_encoders_indices():

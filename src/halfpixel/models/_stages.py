@@ -20,25 +20,28 @@ from ._reach import Span, through
 class ReflectConv2d(torch.nn.Conv2d):
     """A convolution whose border is mirrored about the outermost pixel, of any size: one pixel alone is repeated.
 
-    **Convention:** keys of torch's convolution; results have ceil(n / stride) pixels per axis. torch's own reflection
-    needs more pixels than it adds; here mirrors repeat, as in NumPy.
-    Arguments: in_channels, out_channels; kernel_size: odd; stride.
+    **Convention:** keys of torch's convolution; results have ceil(n / stride) pixels per axis, each in the middle of
+    the `stride` pixels that it stands for. torch's own reflection needs more pixels than it adds; here mirrors repeat,
+    as in NumPy.
+    Arguments: in_channels, out_channels; stride; kernel_size: stride and an even number more.
     Source: numpy.pad, mode="reflect".
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> None:
-        if kernel_size % 2 == 0:
-            raise HalfpixelValueError(f"kernel_size is {kernel_size}", "an odd one, which does not shift")
-        pad = kernel_size // 2
+        if kernel_size < stride or (kernel_size - stride) % 2:
+            why = f"a kernel of {kernel_size} pixels shifts at stride {stride}"
+            raise HalfpixelValueError(why, f"{stride} pixels, or an even number more")
+        pad = (kernel_size - stride) // 2
         super().__init__(in_channels, out_channels, kernel_size, stride, pad, padding_mode="reflect")
 
     def forward(self, x: Tensor) -> Tensor:
         """The convolution of the mirrored map."""
-        pad = self.padding[0]
-        if min(x.shape[2:]) > pad:
-            padded = torch.nn.functional.pad(x, (pad, pad, pad, pad), mode="reflect")
+        before, step, kernel = self.padding[0], self.stride[0], self.kernel_size[0]
+        behind = [(-(-n // step) - 1) * step + kernel - n - before for n in x.shape[2:]]
+        if min(x.shape[2:]) > max(before, *behind):
+            padded = torch.nn.functional.pad(x, (before, behind[1], before, behind[0]), mode="reflect")
         else:
-            padded = _folded(_folded(x, 2, pad), 3, pad)
+            padded = _folded(_folded(x, 2, before, behind[0]), 3, before, behind[1])
         return torch.nn.functional.conv2d(padded, self.weight, self.bias, self.stride)
 
 
@@ -87,7 +90,7 @@ def has_weights(name: str, channels: int) -> bool:
     return entry.parameters(channels, None, 2, None, 2) > 0
 
 
-def _folded(x: Tensor, axis: int, pad: int) -> Tensor:
+def _folded(x: Tensor, axis: int, before: int, behind: int) -> Tensor:
     n = x.shape[axis]
     fold: Any = edges.TABLE["reflect"].fold
-    return x.index_select(axis, torch.as_tensor(fold(np.arange(-pad, n + pad), n), device=x.device))
+    return x.index_select(axis, torch.as_tensor(fold(np.arange(-before, n + behind), n), device=x.device))

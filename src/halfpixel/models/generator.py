@@ -27,7 +27,7 @@ class Generator(Network):
     """A strided encoder with mirrored borders, as many upsampling stages, and tanh: images of the input's size.
 
     **Convention:** x (N, in_channels, H, W) of any size from 1x1 on, values -1 to 1; the result (N, out_channels, H,
-    W), -1 to 1. Every stride halves, rounded up. Borders are mirrored as in NumPy, so that one pixel is enough. In
+    W), -1 to 1. Every stride halves, rounded up, by a kernel of 4 pixels, which does not shift. Borders are mirrored as in NumPy, so that one pixel is enough. In
     training batch norm needs more than one value per channel: batches, or sides over 2**len(widths).
     Arguments: in_channels, out_channels. widths: of the encoder's maps; each is one stride and one upsampling stage.
         upsampler: a name of `halfpixel.upsamplers`, without guide. norm: "batch", "group", "instance" or "none"; the
@@ -54,7 +54,7 @@ class Generator(Network):
             raise HalfpixelValueError("widths is empty", "one number or more, the encoder's channels")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.encoder = torch.nn.ModuleList(
-            torch.nn.Sequential(ReflectConv2d(a, b, 3, 2), normalisation(norm, 2, b), torch.nn.ReLU())
+            torch.nn.Sequential(ReflectConv2d(a, b, 4, 2), normalisation(norm, 2, b), torch.nn.ReLU())
             for a, b in zip([in_channels, *widths], widths, strict=False)
         )
         back = [*widths[::-1], widths[0]]
