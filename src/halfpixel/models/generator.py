@@ -27,8 +27,9 @@ class Generator(Network):
     """A strided encoder with mirrored borders, as many upsampling stages, and tanh: images of the input's size.
 
     **Convention:** x (N, in_channels, H, W) of any size from 1x1 on, values -1 to 1; the result (N, out_channels, H,
-    W), -1 to 1. Every stride halves, rounded up, by a kernel of 4 pixels, which does not shift. Borders are mirrored as in NumPy, so that one pixel is enough. In
-    training batch norm needs more than one value per channel: batches, or sides over 2**len(widths).
+    W), -1 to 1. Every stride halves, rounded up, by a kernel of 4 pixels, which does not shift. Borders are mirrored as
+    in NumPy, so that one pixel is enough. In training batch norm needs more than one value per channel: batches, or
+    sides over 2**len(widths).
     Arguments: in_channels, out_channels. widths: of the encoder's maps; each is one stride and one upsampling stage.
         upsampler: a name of `halfpixel.upsamplers`, without guide. norm: "batch", "group", "instance" or "none"; the
         second and third leave no finite reach. options: the upsampler's own.
