@@ -112,16 +112,17 @@ def test_an_epoch_has_as_many_batches_as_it_says_and_the_next_goes_on():
     assert first + second == [patches().batch(range(4 * b, 4 * b + 4))["low"].tolist() for b in range(10)]
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("stop", [0, 1, 4, 5, 7, 9])
-def test_a_loader_that_is_put_back_goes_on_with_the_next_batch(stop):
+def test_a_loader_that_is_put_back_goes_on_with_the_next_batch(stop, ahead):
     whole = list(itertools.islice(itertools.chain.from_iterable(lows(run) for run in [loader(steps=10)]), 10))
-    begun = loader()
+    begun = loader(ahead=ahead)
     taken, batches = 0, iter(())
     while taken < stop:
         batches = iter(begun) if taken % 5 == 0 else batches
         next(batches)
         taken += 1
-    after = loader()
+    after = loader(ahead=ahead)
     after.load_state_dict(begun.state_dict())
     assert lows(after) == whole[stop : (stop // 5 + 1) * 5]
 
@@ -133,7 +134,7 @@ def test_processes_share_out_the_samples_of_one():
 
 
 def test_an_error_in_the_thread_that_prepares_is_raised():
-    broken = loader()
+    broken = loader(ahead=True)
     broken.patches.pictures = []
     with pytest.raises(ZeroDivisionError):
         next(iter(broken))

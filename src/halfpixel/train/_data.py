@@ -82,10 +82,11 @@ class PatchData(pl.LightningDataModule):
         if self.patches is None:
             raise HalfpixelValueError("there is nothing to train on")
         rank, world = self._place()
-        pin = bool(self.trainer and getattr(self.trainer.strategy.root_device, "type", "cpu") == "cuda")
+        device = getattr(self.trainer.strategy.root_device, "type", "cpu") if self.trainer else "cpu"
         return PatchLoader(
-            self.patches, batch_size=self.batch_size, steps=self.epoch_steps, rank=rank, world=world, pin=pin
-        )
+            self.patches, batch_size=self.batch_size, steps=self.epoch_steps, rank=rank, world=world,
+            pin=device == "cuda", ahead=device != "cpu",
+        )  # fmt: skip
 
     def val_dataloader(self) -> WholeLoader:
         """The validation pictures of this process, whole."""
